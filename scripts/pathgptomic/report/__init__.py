@@ -1,0 +1,1 @@
+"""Report stage: metrics, statistics, figures and the HTML report."""

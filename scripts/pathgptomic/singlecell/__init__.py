@@ -1,0 +1,1 @@
+"""Single-cell stage: a labelled reference and its mix-up pseudo-bulk."""

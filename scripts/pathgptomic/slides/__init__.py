@@ -1,0 +1,1 @@
+"""Slides stage: from whole-slide images to patch features."""

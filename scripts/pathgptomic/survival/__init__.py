@@ -1,0 +1,1 @@
+"""Survival stage: fusion network, balanced training, baselines and predictions."""
