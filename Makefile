@@ -1,0 +1,39 @@
+# Thin targets: each sets the environment up if needed and hands over to Snakemake, pytest or a linter.
+PYTHON ?= python3
+SHARED ?= ../shared
+CORES ?= $(shell nproc)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test lint bench real clean
+
+demo: $(READY)
+	snakemake --cores $(CORES) --rerun-incomplete
+	@echo "Report: $(CURDIR)/results/demo/report/report.html"
+
+test: $(READY)
+	python -m pytest
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+bench: $(READY)
+	python -m tests.benchmarks
+
+real: $(READY)
+	snakemake --cores $(CORES) --rerun-incomplete --configfile config/real.yaml --config data_root=$(SHARED)/data
+	@cat results/tcga-gbmlgg/report/summary.txt results/tcga-kirc/report/summary.txt
+
+$(READY): $(wildcard envs/*.yaml) envs/install.py
+	$(PYTHON) envs/install.py $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) results resources logs benchmarks .snakemake

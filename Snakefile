@@ -1,0 +1,26 @@
+"""Path-GPTOmic: from TCGA or local tables to an honest report of multi-modal survival prediction."""
+
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: Path(workflow.basedir) / "config" / "config.yaml"
+
+
+report: "rules/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/cohort.smk"
+include: "rules/slides.smk"
+include: "rules/survival.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{cohort}/report/report.html", cohort=COHORTS),

@@ -1,0 +1,61 @@
+"""Install the pins of envs/*.yaml into one virtual environment: ``python envs/install.py FOLDER [ENVIRONMENT ...]``.
+
+Uses nothing but the standard library, since it runs before anything is installed. Without names, all environments but those
+in `APART` are installed together: their pins agree, and this script stops where they do not.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ENVS = Path(__file__).parent
+APART = {"scgpt"}  # the published scgpt package needs versions of its own
+PIN = re.compile(r"^\s+- ([A-Za-z0-9._-]+(?:\[[a-z,]+\])?)==([^\s#]+)")
+
+
+def pins(names: list[str]) -> list[str]:
+    """Return the joined pins of several environments, torch first."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        path = ENVS / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(other.stem for other in ENVS.glob("*.yaml")))
+            sys.exit(f"envs/install.py: there is no environment '{name}'; known are {known}.")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := PIN.match(line):
+                package, version = match[1].lower(), match[2]
+                known_version, other = found.setdefault(package, (version, name))
+                if known_version != version:
+                    sys.exit(
+                        f"envs/install.py: envs/{other}.yaml pins {package}=={known_version} and envs/{name}.yaml pins "
+                        f"{package}=={version}; give both the same version."
+                    )
+    return sorted(
+        (f"{package}=={version}" for package, (version, _) in found.items()), key=lambda pin: (pin[:5] != "torch", pin)
+    )
+
+
+def install(folder: Path, requirements: list[str]) -> None:
+    """Make the environment if needed and install into it, with uv where it can be had and with pip otherwise."""
+    if not (folder / "bin" / "python").exists():
+        venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    environment = dict(os.environ)
+    if "PIP_FIND_LINKS" in environment:
+        environment.setdefault("UV_FIND_LINKS", environment["PIP_FIND_LINKS"])
+    have_uv = subprocess.run([python, "-m", "pip", "install", "-q", "uv"], env=environment).returncode == 0
+    if have_uv:
+        command = [str(folder / "bin" / "uv"), "pip", "install", "-q", "--python", str(python), *requirements]
+        if subprocess.run(command, env=environment).returncode == 0:
+            return
+    subprocess.run([python, "-m", "pip", "install", *requirements], env=environment, check=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    chosen = sys.argv[2:] or sorted(path.stem for path in ENVS.glob("*.yaml") if path.stem not in APART)
+    install(Path(sys.argv[1]), pins(chosen))

@@ -1,0 +1,37 @@
+"""Where the environments of the rules come from."""
+
+from collections.abc import Collection
+
+from pathgptomic import __version__
+from pathgptomic.config import STAGES, ConfigError
+
+
+def images(prefix: str) -> dict[str, str]:
+    """Return the container image of every stage.
+
+    Parameters
+    ----------
+    prefix
+        A folder of ``<stage>.sif`` files, or a registry prefix with a scheme (``docker://...``), to which stage and
+        version are appended.
+    """
+    if "://" in prefix:
+        return {stage: f"{prefix.rstrip('/')}/{stage}:{__version__}" for stage in STAGES}
+    return {stage: f"{prefix.rstrip('/')}/{stage}.sif" for stage in STAGES}
+
+
+def refuse_both_deployments(methods: Collection) -> None:
+    """Refuse conda and Apptainer at once, which Snakemake would take as conda inside the image.
+
+    Raises
+    ------
+    ConfigError
+        If both are asked for.
+    """
+    # Snakemake hands over members of an enumeration whose text ends in the method's name
+    names = {str(method).rpartition(".")[2].lower() for method in methods}
+    if {"conda", "apptainer"} <= names:
+        raise ConfigError(
+            "- the command line or profile asks for conda and Apptainer at once (--software-deployment-method); "
+            "every rule has both, so name one of them."
+        )

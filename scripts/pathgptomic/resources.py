@@ -1,0 +1,28 @@
+"""Resources of a rule as functions of the attempt, so that a job that ran out of memory or time gets more of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+Resource = Callable[..., int]
+
+
+def mem_gb(gigabytes: float) -> Resource:
+    """Return memory in MB: `gigabytes`, doubled with every further attempt."""
+    return _growing(round(1000 * gigabytes))
+
+
+def minutes(count: float) -> Resource:
+    """Return run time in minutes: `count`, doubled with every further attempt."""
+    return _growing(round(count))
+
+
+def hours(count: float) -> Resource:
+    """Return run time in minutes: `count` hours, doubled with every further attempt."""
+    return _growing(round(60 * count))
+
+
+def _growing(amount: int) -> Resource:
+    def resource(wildcards: Any, attempt: int) -> int:
+        return amount * 2 ** (attempt - 1)
+
+    return resource
