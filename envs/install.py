@@ -1,7 +1,7 @@
 """Install the pins of envs/*.yaml into one virtual environment: ``python envs/install.py FOLDER [ENVIRONMENT ...]``.
 
-Uses nothing but the standard library, since it runs before anything is installed. Without names, all environments but those
-in `APART` are installed together: their pins agree, and this script stops where they do not.
+Uses nothing but the standard library, since it runs before anything is installed. Without names, all environments but
+those in `APART` are installed together: their pins agree, and this script stops where they do not.
 """
 
 import os
@@ -33,9 +33,9 @@ def pins(names: list[str]) -> list[str]:
                         f"envs/install.py: envs/{other}.yaml pins {package}=={known_version} and envs/{name}.yaml pins "
                         f"{package}=={version}; give both the same version."
                     )
-    return sorted(
-        (f"{package}=={version}" for package, (version, _) in found.items()), key=lambda pin: (pin[:5] != "torch", pin)
-    )
+    # torch first and by name: packages that only ask for "torch" would otherwise draw in a CUDA build
+    ordered = sorted(found, key=lambda package: (package != "torch", package))
+    return [f"{package}=={found[package][0]}" for package in ordered]
 
 
 def install(folder: Path, requirements: list[str]) -> None:

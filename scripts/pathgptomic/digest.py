@@ -1,7 +1,7 @@
 """Which package modules a script reaches, and one digest over their text.
 
-Snakemake hashes the script file of a rule but not what the script imports. Every rule therefore carries this digest as a
-param, so that a change in a module reruns the rules that reach it and no others.
+Snakemake hashes the script file of a rule but not what the script imports. Every rule therefore carries this digest as
+a param, so that a change in a module reruns the rules that reach it and no others.
 """
 
 import ast
