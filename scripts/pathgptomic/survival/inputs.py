@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,7 @@ def read_inputs(
     ValueError
         If the cohort has no feature, no bag or no covariate of a modality that is asked for.
     """
-    patients = read_patients(paths["patients"])
+    patients = read_patients(paths["patients"], covariates)
     features, linear = {}, set()
     for modality in modalities:
         if modality in ("clinical", "slides"):
@@ -140,24 +141,14 @@ def read_inputs(
         covariates=dict(covariates) if "clinical" in modalities else {},
         features=features,
         linear=frozenset(linear),
-        bags=Bags.load(paths["slides"]) if "slides" in modalities else None,
-        folds=make_folds(patients.index, read_splits(paths["splits"])),
+        bags=Bags.load(Path(paths["slides"]).parent) if "slides" in modalities else None,
+        folds=make_folds(patients.index, read_splits(paths["splits"], patients.index)),
     )
 
 
 def make_folds(patient_ids: pd.Index, splits: pd.DataFrame) -> tuple[Fold, ...]:
-    """Return the folds of a split table (fold, patient_id, role, inner) as row positions in `patient_ids`.
-
-    Raises
-    ------
-    ValueError
-        If the table names a patient who is not in the cohort.
-    """
-    position = pd.Series(patient_ids.get_indexer(splits["patient_id"]), splits.index)
-    if (position < 0).any():
-        stranger = splits.loc[position < 0, "patient_id"].iloc[0]
-        raise ValueError(f"patient {stranger} is in splits.tsv but not in patients.tsv: make both from one cohort file")
-    rows = splits.assign(position=position).sort_values(["fold", "position"])
+    """Return the folds of a split table (fold, patient_id, role, inner) as row positions in `patient_ids`."""
+    rows = splits.assign(position=patient_ids.get_indexer(splits["patient_id"])).sort_values(["fold", "position"])
     folds = []
     for number, fold in rows.groupby("fold"):
         train = fold[fold["role"] == "train"]
