@@ -35,6 +35,6 @@ rule simulate_cohort:
     params:
         settings=simulation_settings,
         seed=CONFIG["seed"],
-        code=code_digest("simulate_cohort"),
+        code=code_digest("simulate_cohort", "cohort/simulate/genes.tsv"),
     script:
         "../scripts/simulate_cohort.py"
