@@ -1,0 +1,178 @@
+"""The scene that a synthetic slide shows: tissue of a stated nuclear density, glass, holes, pen, blur and a fold.
+
+It is kept at 1/32 of the resolution, so that segmentation and quality measures can be held to a truth, and painted
+one rectangle at a time, so that a slide of any size fits in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from pathgptomic.seeds import rng
+
+GLASS, TISSUE, PEN, BLUR, FOLD = range(5)  # classes of the scene
+SCALE = 32  # level-0 pixels per pixel of the scene
+PATCH = 1024  # side of the drawn texture, in level-0 pixels
+ATLAS = 2 * PATCH  # side of the periodic textures: the drawn one and its mirror images
+PEN_COLOURS = ((35, 60, 160), (30, 120, 60), (25, 25, 30), (190, 30, 45))  # blue, green, black, red
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a slide shows: `classes` (height / 32, width / 32) of GLASS..FOLD, and the textures to paint them with."""
+
+    width: int
+    height: int
+    classes: np.ndarray
+    colours: np.ndarray  # pen colour of each pixel, (height / 32, width / 32, 3)
+    textures: dict[int, np.ndarray] = field(repr=False)
+
+    def render(self, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Paint one rectangle of level 0, (height, width, 3) uint8."""
+        around = _crop(self.classes, x, y, width, height)
+        first = around.flat[0]
+        if first != PEN and (around == first).all():
+            return self._texture(first, x, y, width, height).copy()
+        # blending by bilinear weights makes the soft edges that real tissue has
+        picture = np.zeros((height, width, 3), np.float32)
+        for kind in np.unique(around):
+            weight = _enlarge((around == kind).astype(np.float32), x, y, width, height)[..., None]
+            if kind == PEN:
+                ink = _enlarge(_crop(self.colours, x, y, width, height).astype(np.float32), x, y, width, height)
+                below = self._texture(TISSUE, x, y, width, height)
+                picture += weight * (0.85 * ink + 0.15 * below)
+            else:
+                picture += weight * self._texture(kind, x, y, width, height)
+        return picture.round().clip(0, 255).astype(np.uint8)
+
+    def _texture(self, kind: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        rows, columns = (np.arange(y, y + height) % ATLAS, np.arange(x, x + width) % ATLAS)
+        return self.textures[kind][rows[:, None], columns]
+
+
+def _crop(grid: np.ndarray, x: int, y: int, width: int, height: int) -> np.ndarray:
+    """The pixels of the scene that touch a rectangle, and one more on every side."""
+    rows = np.arange(y // SCALE - 1, -(-(y + height) // SCALE) + 1).clip(0, grid.shape[0] - 1)
+    columns = np.arange(x // SCALE - 1, -(-(x + width) // SCALE) + 1).clip(0, grid.shape[1] - 1)
+    return grid[rows[:, None], columns]
+
+
+def _enlarge(around: np.ndarray, x: int, y: int, width: int, height: int) -> np.ndarray:
+    left, top = SCALE + x % SCALE, SCALE + y % SCALE
+    large = cv2.resize(around, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_LINEAR)
+    return large[top : top + height, left : left + width]
+
+
+def make_scene(
+    *,
+    width: int,
+    height: int,
+    mpp: float,
+    density: float,
+    seed: int,
+    tissue: float = 0.45,
+    pen: bool = True,
+    blur: bool = True,
+    fold: bool = True,
+    texture: np.ndarray | None = None,
+) -> Scene:
+    """Lay out islands of tissue with holes, pen strokes over tissue and glass, an unfocused disc and a fold.
+
+    Parameters
+    ----------
+    width, height
+        Pixels of level 0.
+    mpp
+        Microns per pixel of level 0: it sets the size of a nucleus.
+    density
+        Nuclei per square millimetre of tissue.
+    tissue
+        Share of the slide covered by tissue; 0 for an empty slide.
+    texture
+        A real picture of tissue (h, w, 3), mirrored over the slide instead of drawn nuclei.
+    """
+    random = rng(seed, "slide layout")
+    shape = (max(2, -(-height // SCALE)), max(2, -(-width // SCALE)))
+    size = max(shape)
+    field_ = cv2.GaussianBlur(random.standard_normal(shape).astype(np.float32), (0, 0), max(1.0, size / 14))
+    edge = np.minimum.outer(_edge_distance(shape[0]), _edge_distance(shape[1])).astype(np.float32)
+    field_ = field_ / max(float(field_.std()), 1e-9) + 2.5 * np.minimum(edge / 0.12, 1)
+    classes = np.full(shape, GLASS, np.uint8)
+    colours = np.zeros((*shape, 3), np.uint8)
+    if tissue > 0:
+        classes[field_ > np.quantile(field_, 1 - tissue)] = TISSUE
+    inside = np.argwhere(cv2.erode(classes, np.ones((3, 3), np.uint8)) == TISSUE)
+
+    def somewhere() -> tuple[int, int]:
+        row, column = inside[random.integers(len(inside))]
+        return int(column), int(row)
+
+    if len(inside):
+        for _ in range(3):
+            cv2.circle(classes, somewhere(), max(1, size // 60), GLASS, -1)
+        if blur:
+            spot = np.zeros(shape, np.uint8)
+            cv2.circle(spot, somewhere(), max(2, size // 14), 1, -1)
+            classes[(spot == 1) & (classes == TISSUE)] = BLUR
+        if fold:
+            band, (column, row) = np.zeros(shape, np.uint8), somewhere()
+            cv2.line(band, (column - size // 12, row), (column + size // 12, row + size // 20), 1, max(1, size // 90))
+            classes[(band == 1) & (classes == TISSUE)] = FOLD
+    if pen:
+        _draw_pen(classes, colours, random)
+    return Scene(width, height, classes, colours, _textures(mpp, density, seed, texture))
+
+
+def _edge_distance(length: int) -> np.ndarray:
+    position = (np.arange(length) + 0.5) / length
+    return np.minimum(position, 1 - position)
+
+
+def _draw_pen(classes: np.ndarray, colours: np.ndarray, random: np.random.Generator) -> None:
+    rows, columns = classes.shape
+    for colour in PEN_COLOURS:
+        stroke = np.zeros(classes.shape, np.uint8)
+        start = (random.random(2) * (columns, rows)).astype(int)
+        end = (start + random.normal(0, 0.15, 2) * (columns, rows)).astype(int)
+        cv2.line(stroke, start.tolist(), end.tolist(), 1, max(1, max(rows, columns) // 70))
+        classes[stroke == 1], colours[stroke == 1] = PEN, colour
+
+
+def _textures(mpp: float, density: float, seed: int, texture: np.ndarray | None) -> dict[int, np.ndarray]:
+    """Make one periodic picture (ATLAS, ATLAS, 3) for every class."""
+    random = rng(seed, "slide texture")
+    glass = 243 + random.standard_normal((PATCH, PATCH, 3), np.float32)
+    tissue = _nuclei(mpp, density, random) if texture is None else texture[:PATCH, :PATCH].astype(np.float32)
+    unfocused = cv2.GaussianBlur(tissue, (0, 0), 2.5 / mpp)
+    folded = 255 * (tissue / 255) ** 2.4  # twice and more of the optical density
+    pictures = {GLASS: glass, TISSUE: tissue, BLUR: unfocused, FOLD: folded}
+    return {kind: _mirror(picture.round().clip(0, 255).astype(np.uint8)) for kind, picture in pictures.items()}
+
+
+def _mirror(texture: np.ndarray) -> np.ndarray:
+    rows, columns = (np.arange(ATLAS) % (2 * side) for side in texture.shape[:2])
+    rows, columns = (
+        np.minimum(at, 2 * side - 1 - at) for at, side in zip((rows, columns), texture.shape[:2], strict=True)
+    )
+    return texture[rows[:, None], columns]
+
+
+def _nuclei(mpp: float, density: float, random: np.random.Generator) -> np.ndarray:
+    """Draw haematoxylin nuclei on eosin by optical densities (Ruifrok and Johnston 2001), (PATCH, PATCH, 3)."""
+    count = random.poisson(density * (PATCH * mpp / 1000) ** 2)
+    nuclei = np.zeros((PATCH, PATCH), np.float32)
+    centres, angles = random.integers(0, PATCH, (count, 2)), random.uniform(0, 180, count)
+    radii, depths = random.normal(3.2, 0.6, (count, 2)).clip(1.8, 6) / mpp, random.uniform(0.6, 1.2, count)
+    for centre, radius, angle, depth in zip(centres, radii, angles, depths, strict=True):
+        axes = [max(1, round(r)) for r in radius]
+        cv2.ellipse(nuclei, centre.tolist(), axes, float(angle), 0, 360, float(depth), -1, cv2.LINE_AA)
+    coarse = random.standard_normal((max(4, round(PATCH * mpp / 16)),) * 2, np.float32)
+    coarse = cv2.resize(coarse, (PATCH, PATCH), interpolation=cv2.INTER_CUBIC)
+    fine = cv2.GaussianBlur(random.standard_normal((PATCH, PATCH), np.float32), (0, 0), 0.3 / mpp)
+    nuclei = cv2.GaussianBlur(nuclei, (0, 0), 0.3 / mpp) * (1 + 0.25 * fine / fine.std())
+    eosin = 0.40 + 0.07 * coarse + 0.05 * fine / fine.std()
+    haematoxylin_od, eosin_od = np.array([0.65, 0.70, 0.29], np.float32), np.array([0.07, 0.99, 0.11], np.float32)
+    return 245 * np.exp(-nuclei.clip(0)[..., None] * haematoxylin_od - eosin.clip(0.05)[..., None] * eosin_od)
