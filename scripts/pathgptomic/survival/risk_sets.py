@@ -1,0 +1,174 @@
+"""Who is at risk at each death: all of the Cox partial likelihood that depends on time and event alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RiskSets:
+    """Risk sets of K cohorts of up to n patients each.
+
+    R rows of m places: the K cohorts, or every stratum of every cohort where there are strata. E is the largest number
+    of events in a row.
+
+    Attributes
+    ----------
+    shape
+        (K, n), the shape of the log-hazards.
+    order
+        [R, m] patients by falling time, padding last.
+    events_until
+        [R, m] number of events at or before each patient's time.
+    event
+        [R, m] 1.0 where the death was observed.
+    patient, last, group, rank
+        [R, E] of each event by rising time: its patient; the place in `order` of the last patient at risk; the first
+        event of the same time; its place among those, from 0, over their number (Efron).
+    real
+        [R, E] which of these are events and not padding; None if all are.
+    mask
+        [R, m] who is a patient and not padding; None if all are.
+    scale
+        [R] 1 / events of the row's cohort (1 if there is none).
+    index, cohort
+        [R, m] place in the flattened log-hazards and [R] cohort of each row; None without strata.
+    tied
+        Whether any two deaths of a row share a time; if none do, Efron is Breslow.
+    """
+
+    shape: tuple[int, int]
+    order: Tensor
+    events_until: Tensor
+    event: Tensor
+    patient: Tensor
+    last: Tensor
+    group: Tensor
+    rank: Tensor
+    real: Tensor | None
+    mask: Tensor | None
+    scale: Tensor
+    index: Tensor | None
+    cohort: Tensor | None
+    tied: bool
+
+    @classmethod
+    def build(cls, time, event, *, strata=None, mask=None) -> RiskSets:
+        """Work out the risk sets, on the CPU.
+
+        Parameters
+        ----------
+        time
+            Follow-up, [K, n] or [n], any unit, tensor or array. Ties are exact equality.
+        event
+            True where the death was observed, same shape.
+        strata
+            Labels, same shape: patients with different labels are never compared.
+        mask
+            True where there is a patient, same shape; padding is never at risk.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ, a patient's time is not finite, or an event is neither 0 nor 1.
+        """
+        time, event, strata, mask = (None if x is None else _two_dimensional(x) for x in (time, event, strata, mask))
+        _check(time, event, strata, mask)
+        shape = time.shape
+        event = event.astype(bool, copy=False)
+        if mask is not None:
+            mask = mask.astype(bool, copy=False)
+            event, mask = event & mask, None if mask.all() else mask
+        events = event.sum(axis=1)
+        index = cohort = None
+        if strata is not None:
+            index, cohort, mask = _by_stratum(strata, mask)
+            time, event, events = time.ravel()[index], event.ravel()[index] & mask, events[cohort]
+        arrays = _arrange(time.astype(np.float64, copy=False), event, mask)
+        arrays |= {"mask": mask, "index": index, "cohort": cohort, "scale": 1.0 / np.maximum(events, 1)}
+        tensors = {name: None if each is None else torch.from_numpy(each) for name, each in arrays.items()}
+        return cls(shape=shape, tied=bool(arrays["rank"].any()), **tensors)
+
+    def to(self, device: str | torch.device) -> RiskSets:
+        """Return the same risk sets on `device`."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: each.to(device) for name, each in values.items() if isinstance(each, Tensor)})
+
+
+def _arrange(time: np.ndarray, event: np.ndarray, mask: np.ndarray | None) -> dict[str, np.ndarray | None]:
+    rows, m = time.shape
+    key = -time if mask is None else np.where(mask, -time, np.inf)
+    order = np.argsort(key, axis=1)
+    key, dies = np.take_along_axis(key, order, 1), np.take_along_axis(event, order, 1)
+    # first and last place of everyone who shares a place's time
+    edge = np.ones((rows, m + 1), bool)
+    np.not_equal(key[:, 1:], key[:, :-1], out=edge[:, 1:-1])
+    place = np.arange(m)
+    first = np.maximum.accumulate(np.where(edge[:, :-1], place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(edge[:, 1:], place, m)[:, ::-1], axis=1)[:, ::-1]
+    later = np.cumsum(dies, axis=1) - dies
+    counts = dies.sum(axis=1)
+    events_until = np.empty_like(order)
+    np.put_along_axis(events_until, order, counts[:, None] - np.take_along_axis(later, first, 1), 1)
+
+    row, backwards = np.nonzero(dies[:, ::-1])  # events by rising time, row after row
+    at = m - 1 - backwards
+    number = np.arange(len(row))
+    slot = number - (np.cumsum(counts) - counts)[row]
+    opens = np.ones(len(row) + 1, bool)
+    opens[1:-1] = (row[1:] != row[:-1]) | (first[row, at][1:] != first[row, at][:-1])
+    opening = np.flatnonzero(opens)  # one more than there are groups
+    group = np.cumsum(opens[:-1]) - 1
+    most = int(counts.max(initial=0))
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        table = np.zeros((rows, most), values.dtype)
+        table[row, slot] = values
+        return table
+
+    return {
+        "order": order,
+        "events_until": events_until,
+        "event": event.astype(np.float64),
+        "patient": padded(order[row, at]),
+        "last": padded(last[row, at]),
+        "group": padded(slot[opening[group]]),
+        "rank": padded((number - opening[group]) / np.diff(opening)[group]),
+        "real": None if (counts == most).all() else np.arange(most) < counts[:, None],
+    }
+
+
+def _by_stratum(strata: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, a row for each stratum of each cohort, the flat indices of its patients, its cohort, and what is real."""
+    k, n = strata.shape
+    codes = np.unique(strata, return_inverse=True)[1].reshape(k, n)
+    label = np.arange(k)[:, None] * (codes.max(initial=0) + 1) + codes
+    flat = np.arange(k * n) if mask is None else np.flatnonzero(mask)
+    flat = flat[np.argsort(label.ravel()[flat], kind="stable")]
+    _, start, size = np.unique(label.ravel()[flat], return_index=True, return_counts=True)
+    column = np.arange(size.max(initial=0))
+    real = column < size[:, None]
+    index = flat[np.where(real, start[:, None] + column, 0)]
+    return index, index[:, 0] // n, real
+
+
+def _two_dimensional(values) -> np.ndarray:
+    return np.atleast_2d(values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values))
+
+
+def _check(time: np.ndarray, event: np.ndarray, strata: np.ndarray | None, mask: np.ndarray | None) -> None:
+    for name, other in (("event", event), ("strata", strata), ("mask", mask)):
+        if other is not None and other.shape != time.shape:
+            raise ValueError(
+                f"{name} has the shape {other.shape}, time {time.shape}: give one value a patient for both"
+            )
+    finite = np.isfinite(time) if mask is None else np.isfinite(time) | ~mask.astype(bool)
+    if not finite.all():
+        raise ValueError(f"{np.sum(~finite)} times are not finite, for example {time[~finite][0]}: drop these patients")
+    if event.dtype != bool and not ((event == 0) | (event == 1)).all():
+        wrong = event[(event != 0) & (event != 1)][0]
+        raise ValueError(f"an event is {wrong}: use True (or 1) where the death was observed, otherwise False (or 0)")
