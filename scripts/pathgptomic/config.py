@@ -76,8 +76,9 @@ def compose_schemas(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     config: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
     cohort: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}, "required": []}
-    for path in sorted(folder.glob("*.schema.yaml")):
-        stage = path.name.removesuffix(".schema.yaml")
+    stages = {path.name.removesuffix(".schema.yaml"): path for path in sorted(folder.glob("*.schema.yaml"))}
+    # the workflow's own keys come first wherever the schema is shown
+    for stage, path in sorted(stages.items(), key=lambda item: item[0] != "workflow"):
         parts = yaml.safe_load(path.read_text(encoding="utf-8"))
         if stage == "workflow":
             config["properties"] |= parts["config"]

@@ -1,0 +1,127 @@
+"""The workflow as a user meets it: plans, refusals, the whole demo, reruns. Everything here runs the real Snakemake."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CLONE = ["Snakefile", "rules", "scripts", "envs", "containers", "config", "slurm", "tests"]
+
+
+def snakemake(*arguments: str, folder: Path, check: bool = True) -> str:
+    """Run Snakemake in a clone and return what it printed."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "200",
+    }
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    output = run.stdout + run.stderr
+    assert not check or run.returncode == 0, output[-6000:]
+    return output
+
+
+def planned(output: str) -> dict[str, int]:
+    """Return the jobs of a dry run by rule."""
+    table = output[output.index("Job stats:") :]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M) if rule != "total"}
+
+
+def copy_clone(folder: Path) -> Path:
+    """Copy what git tracks of the workflow, without the history."""
+    folder.mkdir()
+    for name in CLONE:
+        source = ROOT / name
+        if source.is_symlink():
+            (folder / name).symlink_to(os.readlink(source))
+        elif source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.sif"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the demo has run to its end."""
+    folder = copy_clone(tmp_path_factory.mktemp("workflow") / "clone")
+    snakemake("--cores", "2", folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which nothing has run."""
+    return copy_clone(tmp_path_factory.mktemp("fresh") / "clone")
+
+
+def test_the_slurm_profile_resolves_from_the_root(fresh: Path):
+    assert (ROOT / "slurm").is_symlink()
+    plan = planned(snakemake("-n", "--profile", "slurm", folder=fresh))
+    assert {"build_cohort", "make_splits", "train_model", "evaluate_models", "write_report"} <= plan.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentences"),
+    [
+        (["--config", "cohort=[demo]"], ["unknown key 'cohort' in the top level (did you mean 'cohorts'?)"]),
+        (["--config", "cohorts=[dmeo]"], ["unknown cohort 'dmeo'", "did you mean 'demo'?"]),
+        (["--config", "seed=many"], ["'seed' is \"many\"; it must be a whole number"]),
+        (["--config", "seed=many", "device=gpu"], ["'seed' is \"many\"", "'device' is \"gpu\""]),
+        (["--sdm", "conda", "apptainer", "--"], ["asks for conda and Apptainer at once"]),
+    ],
+)
+def test_a_wrong_configuration_is_refused_before_any_job(fresh: Path, arguments: list[str], sentences: list[str]):
+    output = snakemake("-n", *arguments, folder=fresh, check=False)
+    for sentence in sentences:
+        assert sentence in output
+    assert "Job stats" not in output
+    assert "Traceback" not in output
+
+
+def test_a_second_run_has_nothing_to_do(demo: Path):
+    assert "Nothing to be done" in snakemake("-n", folder=demo)
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("report/metrics.py", {"evaluate_models"}),
+        ("survival/network.py", {"train_model"}),
+        ("cohort/splits.py", {"make_splits"}),
+    ],
+)
+def test_a_changed_module_reruns_the_rules_that_reach_it_and_what_follows(demo: Path, module: str, rules: set[str]):
+    path = demo / "scripts" / "pathgptomic" / module
+    text = path.read_text()
+    try:
+        path.write_text(f"{text}\n# a change\n")
+        output = snakemake("-n", "--reason", folder=demo)
+    finally:
+        path.write_text(text)
+    changed = set(re.findall(r"rule (\w+):(?:(?!\n\n).)*?Params have changed", output, re.S))
+    assert changed == rules
+
+
+def test_deleting_one_output_redoes_only_what_depends_on_it(demo: Path):
+    path = demo / "results" / "demo" / "evaluation" / "summary.tsv"
+    path.rename(path.with_suffix(".kept"))
+    try:
+        plan = planned(snakemake("-n", folder=demo))
+    finally:
+        path.with_suffix(".kept").rename(path)
+    assert "evaluate_models" in plan
+    assert "train_model" not in plan
+    assert "build_cohort" not in plan
+
+
+def test_the_report_is_one_file_without_outside_references(demo: Path):
+    text = (demo / "results" / "demo" / "report" / "report.html").read_text()
+    assert "<script src" not in text
+    assert not re.search(r"""(?:src|href)=["']?https?://""", text)
