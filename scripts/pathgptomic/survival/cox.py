@@ -18,8 +18,6 @@ from pathgptomic.survival.risk_sets import RiskSets
 
 TIES = ("efron", "breslow")
 REDUCTIONS = ("mean", "sum")
-# exp() of this is 0 in double precision, and 0 times it is 0, which 0 times -inf is not
-NOWHERE = -800.0
 # keeps the loss finite where log-hazards are further apart than double precision reaches (about 690)
 SMALLEST = 1e-300
 
@@ -101,12 +99,10 @@ def shares(log_hazard: Tensor, risk_sets: RiskSets, *, drop_alone: bool = False,
     """
     _check(log_hazard, risk_sets)
     rows = log_hazard if risk_sets.index is None else log_hazard.reshape(-1)[risk_sets.index]
-    centred, weight, largest = _weights(rows, risk_sets)
-    at_risk = weight.gather(1, risk_sets.order).cumsum(1).gather(1, risk_sets.last).clamp_min(SMALLEST)
-    if literal:
-        share = (centred.gather(1, risk_sets.patient) + largest) * torch.exp(-largest) / at_risk
-    else:
-        share = weight.gather(1, risk_sets.patient) / at_risk
+    weight, of_events, largest = _weights(rows, risk_sets)
+    at_risk = weight.gather(1, risk_sets.order).cumsum_(1).gather(1, risk_sets.last).clamp_min_(SMALLEST)
+    numerator = (of_events + largest) * torch.exp(-largest) if literal else of_events.exp()
+    share = numerator / at_risk
     used = risk_sets.last > 0 if drop_alone else torch.ones_like(share, dtype=torch.bool)
     if risk_sets.real is not None:
         used = used & risk_sets.real
@@ -126,54 +122,53 @@ class _PartialLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, rows: Tensor, sets: RiskSets, efron: bool, mean: bool) -> Tensor:
-        centred, weight, _ = _weights(rows, sets)
-        at_risk = weight.gather(1, sets.order).cumsum(1).gather(1, sets.last)  # [R, E]
+        weight, of_events, _ = _weights(rows, sets)
+        at_risk = weight.gather(1, sets.order).cumsum_(1).gather(1, sets.last)  # [R, E]
         if efron:
             # the r-th of d tied deaths has r / d of their summed weight already gone
-            dying = weight.gather(1, sets.patient)
+            dying = of_events.exp()
             if sets.real is not None:
-                dying = dying * sets.real
+                dying *= sets.real
             tied = torch.zeros_like(dying).scatter_add_(1, sets.group, dying).gather(1, sets.group)
-            at_risk = at_risk - sets.rank * tied
+            at_risk -= tied.mul_(sets.rank)
         at_risk.clamp_min_(SMALLEST)
-        if sets.real is not None:
-            at_risk = torch.where(sets.real, at_risk, 1.0)
-        loss = at_risk.log().sum(1) - (sets.event * centred).sum(1)
+        terms = at_risk.log().sub_(of_events)
+        loss = (terms if sets.real is None else torch.where(sets.real, terms, 0.0)).sum(1)
         if mean:
-            loss = loss * sets.scale
+            loss *= sets.scale
         if ctx.needs_input_grad[0]:
             inverse = at_risk.reciprocal_()
             if sets.real is not None:
-                inverse = inverse * sets.real
+                inverse *= sets.real
             gone = inverse.new_zeros(len(inverse), inverse.shape[1] + 1)
             torch.cumsum(inverse, 1, out=gone[:, 1:])
             gradient = gone.gather(1, sets.events_until).mul_(weight).sub_(sets.event)
             if efron:
-                held = torch.zeros_like(inverse).scatter_add_(1, sets.group, sets.rank * inverse).gather(1, sets.group)
-                gradient.scatter_add_(1, sets.patient, held.mul_(dying).neg_())
-            if mean:
-                gradient *= sets.scale[:, None]
-            ctx.save_for_backward(gradient)
+                held = torch.zeros_like(inverse).scatter_add_(1, sets.group, inverse.mul_(sets.rank))
+                gradient.scatter_add_(1, sets.patient, held.gather(1, sets.group).mul_(dying).neg_())
+            ctx.save_for_backward(gradient, sets.scale if mean else None)
             ctx.dtype = rows.dtype
         return loss.to(torch.promote_types(rows.dtype, torch.float32))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, loss_gradient: Tensor) -> tuple:
-        (gradient,) = ctx.saved_tensors
-        return (gradient * loss_gradient[:, None]).to(ctx.dtype), None, None, None
+        gradient, scale = ctx.saved_tensors
+        factor = loss_gradient if scale is None else loss_gradient * scale
+        return (gradient * factor[:, None]).to(ctx.dtype), None, None, None
 
 
 def _weights(rows: Tensor, sets: RiskSets) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log-hazards less the largest of their row, exp() of that, and the largest, all double."""
-    value = rows.detach().double()
+    """Return exp(h - largest) of all [R, m], h - largest of the events [R, E], and the row's largest h [R, 1]."""
+    value = rows.double()
     if sets.mask is None:
         largest = value.amax(1, keepdim=True)
         centred = value - largest
     else:
         largest = value.masked_fill(~sets.mask, -torch.inf).amax(1, keepdim=True)
-        centred = (value - largest).masked_fill(~sets.mask, NOWHERE)
-    return centred, centred.exp(), largest
+        centred = (value - largest).masked_fill_(~sets.mask, -torch.inf)
+    of_events = centred.gather(1, sets.patient)
+    return centred.exp_(), of_events, largest
 
 
 def _check(log_hazard: Tensor, risk_sets: RiskSets) -> None:
