@@ -233,6 +233,11 @@ def write_slides(path: str | Path, slides: pd.DataFrame) -> None:
     _write(path, slides[list(SLIDE_COLUMNS)].sort_values(["patient_id", "slide_id"]))
 
 
+def no_slides() -> pd.DataFrame:
+    """Return the slide table of a cohort without slides."""
+    return pd.DataFrame(columns=list(SLIDE_COLUMNS), dtype=object)
+
+
 def read_flow(path: str | Path) -> pd.DataFrame:
     """Read `flow.tsv`: for each step and reason, patients dropped and remaining, deaths remaining, example ids."""
     flow = pd.read_csv(path, sep="\t", keep_default_na=False)
