@@ -98,7 +98,7 @@ def fit_design(
     tables: Mapping[str, pd.DataFrame],
     rows: np.ndarray,
     settings: ModelSettings,
-    clinical_columns: Sequence[str],
+    clinical: ClinicalDesign | None,
 ) -> Design:
     """Fit one network's preprocessing.
 
@@ -108,14 +108,13 @@ def fit_design(
         Raw table of each modality, patients in the cohort's order.
     rows
         The network's training patients, as positions.
-    clinical_columns
-        Columns of the clinical input over all networks of the model, see :func:`clinical_columns`.
+    clinical
+        How this network reads the covariates, if it does.
     """
     parts: dict[str, TableDesign | ClinicalDesign] = {}
     for name, table in tables.items():
         if name == "clinical":
-            encoder = CovariateEncoder.fit(table.iloc[rows], inputs.covariates)
-            parts[name] = ClinicalDesign(encoder, tuple(clinical_columns))
+            parts[name] = clinical
             continue
         fitted = rows[inputs.present(name)[rows]]
         reduction = settings.features.get(name, Reduction())
@@ -137,14 +136,19 @@ def raw_tables(inputs: CohortInputs, settings: ModelSettings, fold: int) -> dict
     return tables
 
 
-def clinical_columns(inputs: CohortInputs) -> tuple[str, ...]:
-    """Return every column that the covariates give in any network: names only, so nothing is learnt from them."""
-    names: dict[str, None] = {}
-    for fold in inputs.folds:
-        for _, rows, _ in fold.networks():
-            encoder = CovariateEncoder.fit(inputs.patients.iloc[rows], inputs.covariates)
-            names |= dict.fromkeys(encoder.names)
-    return tuple(names)
+def clinical_designs(inputs: CohortInputs) -> dict[tuple[int, int], ClinicalDesign]:
+    """Return {(fold, inner): how that network reads the covariates}.
+
+    Networks whose patients show other levels have other columns; all get the columns of all. Only their names are
+    shared, so that nothing is learnt from another network's patients.
+    """
+    encoders = {
+        (fold.number, inner): CovariateEncoder.fit(inputs.patients.iloc[rows], inputs.covariates)
+        for fold in inputs.folds
+        for inner, rows, _ in fold.networks()
+    }
+    columns = tuple(dict.fromkeys(name for encoder in encoders.values() for name in encoder.names))
+    return {at: ClinicalDesign(encoder, columns) for at, encoder in encoders.items()}
 
 
 def principal_axes(values: np.ndarray, count: int) -> np.ndarray:
@@ -175,10 +179,9 @@ def principal_axes(values: np.ndarray, count: int) -> np.ndarray:
     variance, vectors = eigh(gram, subset_by_index=[size - kept, size - 1])
     variance, vectors = variance[::-1], vectors[:, ::-1]
     good = variance > 1e-6 * max(variance[0], 1e-12)
+    vectors = vectors[:, good]
     if n <= p:
-        vectors = values.T @ (vectors[:, good] / np.sqrt(variance[good])).astype(np.float32)
-    else:
-        vectors = vectors[:, good]
+        vectors = values.T @ (vectors / np.sqrt(variance[good])).astype(np.float32)
     # an eigenvector has no sign of its own: make its largest entry positive
     sign = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     axes[:, : vectors.shape[1]] = vectors * sign * np.sqrt(n / variance[0])

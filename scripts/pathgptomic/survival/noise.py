@@ -32,16 +32,10 @@ class Noise:
         return columns >= threshold, threshold / 256
 
 
-def draw_bytes(keys: Sequence[int], step: int, rows: int, width: int) -> Tensor:
+def draw_bytes(keys: Sequence[int], step: int, rows: int, width: int, purpose: int = 0) -> Tensor:
     """Return random bytes uint8 [K, rows, width] for one step; network k's first rows do not depend on `rows`."""
     words = -(-rows * width // 8)
     drawn = np.empty((len(keys), words), np.uint64)
     for row, key in zip(drawn, keys, strict=True):
-        row[:] = np.random.SFC64([key, step]).random_raw(words)
+        row[:] = np.random.SFC64([key, step, purpose]).random_raw(words)
     return torch.from_numpy(drawn.view(np.uint8)[:, : rows * width].reshape(len(keys), rows, width))
-
-
-def draw_normal(keys: Sequence[int], step: int, shape: Sequence[int]) -> Tensor:
-    """Return standard normal numbers [K, *shape] for one step."""
-    generators = (np.random.Generator(np.random.SFC64([key, step, 1])) for key in keys)
-    return torch.from_numpy(np.stack([each.standard_normal(shape, np.float32) for each in generators]))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pathgptomic.cohort.bags import EVERY_FOLD, Bags
-from pathgptomic.survival.network import Linear
+from pathgptomic.survival.layers import Linear
 
 PART_ELEMENTS = 40_000_000  # activations of one layer of one part: 160 MB in single precision
 
@@ -177,14 +177,23 @@ class CachedPool:
         The module, the bags, the standardisation.
     keep
         Dropout factors [K, N, width] of the step, replayed in the second pass, or None.
+    wanted
+        Patients whose vectors are needed, bool [N]; None for all.
     """
 
-    def __init__(self, pool: AttentionPool, instances: Instances, scale: Scale, keep: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        pool: AttentionPool,
+        instances: Instances,
+        scale: Scale,
+        keep: Tensor | None = None,
+        wanted: np.ndarray | None = None,
+    ) -> None:
         self.pool, self.instances, self.scale, self.keep = pool, instances, scale, keep
         with torch.no_grad():
             shape = (pool.embed.weight.shape[0], instances.ranges.shape[1], pool.width)
             pooled = torch.zeros(shape, device=instances.device)
-            for part in instances.parts():
+            for part in instances.parts(wanted):
                 pooled[:, part.patients] = self._forward(part)
         self.pooled = pooled.requires_grad_()
 

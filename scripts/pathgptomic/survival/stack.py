@@ -79,7 +79,7 @@ class Block:
         """Return the rows `index` [K, m] of each network, -1 for padding."""
         at = index.clamp_min(0)
         padding = index < 0
-        tables = {name: each.gather(1, at[..., None].expand(-1, -1, each.shape[2])) for name, each in self.tables.items()}
+        tables = {name: gather_rows(each, at) for name, each in self.tables.items()}
         return Block(
             np.where(padding.cpu(), -1, np.take_along_axis(self.rows, at.cpu().numpy(), 1)),
             self.mask.gather(1, at) & ~padding,
@@ -136,3 +136,8 @@ def make_block(
         stacked,
         {name: torch.from_numpy(each[padded]).to(device) for name, each in present.items()},
     )
+
+
+def gather_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Return the rows `index` [K, m] of `table` [K, n, p], as [K, m, p]."""
+    return table.gather(1, index[..., None].expand(-1, -1, table.shape[2]))

@@ -1,0 +1,122 @@
+"""Fit the networks of some folds together: preprocessing, stacking, training, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pathgptomic.survival.balance import make_strategy
+from pathgptomic.survival.design import ClinicalDesign, Design, fit_design, raw_tables
+from pathgptomic.survival.fit import Data, fit, predictions
+from pathgptomic.survival.inputs import CohortInputs
+from pathgptomic.survival.network import FusionNetwork, Shape
+from pathgptomic.survival.pooling import Instances
+from pathgptomic.survival.settings import ModelSettings
+from pathgptomic.survival.stack import Member, encoder_present, make_block, nullable
+
+CHUNK_ELEMENTS = 120_000_000  # numbers in the input tensors of one chunk: 480 MB in single precision
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the networks of some folds became.
+
+    Attributes
+    ----------
+    predictions, history
+        Rows of predictions.tsv and of history.parquet.
+    weights
+        Parameter -> [K', ...] of the networks that predict new patients, in the order of `networks`.
+    networks
+        (fold, seed, inner, kept epoch, mean training log-hazard) of each.
+    """
+
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    weights: Mapping[str, Tensor]
+    networks: pd.DataFrame
+
+
+def chunks(networks: Sequence[Member], inputs: CohortInputs, settings: ModelSettings) -> Iterator[list[Member]]:
+    """Yield the networks of as many folds at a time as fit in memory."""
+    width = sum(inputs.features[name].shape[1] for name in settings.modalities if name in inputs.features) + 100
+    a_fold = len(networks) / len(inputs.folds) * len(inputs.patients) * width
+    at_a_time = max(int(CHUNK_ELEMENTS // a_fold), 1)
+    folds = list(dict.fromkeys(each.fold for each in networks))
+    for start in range(0, len(folds), at_a_time):
+        chosen = folds[start : start + at_a_time]
+        yield [each for each in networks if each.fold in chosen]
+
+
+def fit_chunk(
+    inputs: CohortInputs,
+    settings: ModelSettings,
+    networks: Sequence[Member],
+    clinical: Mapping[tuple[int, int], ClinicalDesign],
+    *,
+    seed: int,
+    device: torch.device,
+    label: str = "",
+) -> Fitted:
+    """Fit `networks`, which are all those of one or more folds."""
+    data, shape = assemble(inputs, settings, networks, clinical, device)
+    strategy = make_strategy(settings.balance)
+    network = FusionNetwork(len(networks), shape, settings, auxiliary="auxiliary" in strategy.needs).to(device)
+    history, epochs = fit(
+        network, data, networks, settings, seed=seed, batches=batches(inputs, settings), label=label
+    )
+    table, centre = predictions(network, data, networks, inputs.patients.index, settings)
+    kept = [k for k, each in enumerate(networks) if each.inner == 0 or settings.predictor == "ensemble"]
+    facts = [(networks[k].fold, networks[k].seed, networks[k].inner, epochs[k], centre[k]) for k in kept]
+    return Fitted(
+        table,
+        history.table(),
+        {name: each.detach()[kept].cpu() for name, each in network.named_parameters()},
+        pd.DataFrame(facts, columns=["fold", "seed", "inner", "epoch", "centre"]),
+    )
+
+
+def assemble(
+    inputs: CohortInputs,
+    settings: ModelSettings,
+    networks: Sequence[Member],
+    clinical: Mapping[tuple[int, int], ClinicalDesign],
+    device: torch.device,
+) -> tuple[Data, Shape]:
+    """Fit each network's preprocessing on its own training patients and stack what it gives."""
+    absent = nullable(inputs, settings)
+    present = {encoder: encoder_present(inputs, settings.encoders[encoder]) for encoder in absent}
+    designs: dict[tuple[int, int], tuple[Design, dict[str, np.ndarray]]] = {}
+    for fold in dict.fromkeys(each.fold for each in networks):
+        tables = raw_tables(inputs, settings, fold)
+        for each in networks:
+            at = (fold, each.inner)
+            if each.fold == fold and at not in designs:  # seeds share it
+                design = fit_design(inputs, tables, each.rows, settings, clinical.get(at))
+                designs[at] = design, design.transform(tables, settings.encoders)
+    numbers = [designs[each.fold, each.inner][1] for each in networks]
+    train, left_out, test = (
+        make_block([getattr(each, part) for each in networks], numbers, present, device)
+        for part in ("rows", "left_out", "test")
+    )
+    widths = next(iter(designs.values()))[0].widths(settings.encoders)
+    slides, instances = None, 0
+    if "slides" in settings.modalities and settings.pooling == "attention":
+        width, instances = settings.network.attention, len(inputs.bags.features)
+        widths["slides"] = width
+        bags = Instances(inputs.bags, inputs.patients.index, [each.fold for each in networks], width, device)
+        slides = bags, bags.scale([each.rows for each in networks])
+    data = Data(train, left_out, test, inputs.time_days, inputs.event, slides)
+    return data, Shape(widths, absent, instances)
+
+
+def batches(inputs: CohortInputs, settings: ModelSettings) -> int:
+    """Return the steps of an epoch: one number for all networks of a model, so that they stay in step."""
+    if settings.loss.risk_set == "full":
+        return 1
+    return -(-max(len(fold.train) for fold in inputs.folds) // settings.loss.batch_size)

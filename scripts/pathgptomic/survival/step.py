@@ -1,0 +1,248 @@
+"""One training step of K stacked networks: loss, what balance makes of it, gradient, update."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pathgptomic.seeds import torch_generator
+from pathgptomic.survival.balance import BalanceSettings, Branches, Modulation, Step, make_strategy
+from pathgptomic.survival.cox import cox_loss, shares
+from pathgptomic.survival.modulate import add_noise, gradient_spread, scale_gradient, scale_step
+from pathgptomic.survival.network import FusionNetwork, Output
+from pathgptomic.survival.noise import Noise, draw_bytes
+from pathgptomic.survival.pooling import CachedPool, Instances, Scale
+from pathgptomic.survival.risk_sets import RiskSets
+from pathgptomic.survival.settings import ModelSettings
+from pathgptomic.survival.stack import Block, gather_rows
+
+# an event that is alone at risk has share 1 in every branch and would only dilute the ratio
+_shares = functools.partial(shares, drop_alone=True)
+ROWS, POOL, UNIFORM = 0, 1, 2  # what a network's random numbers of one step are for
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What is noted of a step; tensors [K], log-hazards [K, n]."""
+
+    loss: Tensor
+    rho: Branches
+    coefficients: Branches
+    update: Branches
+    log_hazards: Branches
+
+
+class Trainer:
+    """The optimiser of K stacked networks and the balance between their branches.
+
+    Parameters
+    ----------
+    network
+        K networks, on their device.
+    settings
+        The model's settings.
+    seeds
+        [K] seed of each network's random numbers.
+    slides
+        The instances and their scale, if slides are pooled by attention.
+    """
+
+    def __init__(
+        self,
+        network: FusionNetwork,
+        settings: ModelSettings,
+        seeds: Sequence[int],
+        slides: tuple[Instances, Scale] | None = None,
+    ) -> None:
+        # one branch has nothing to be balanced with
+        balance = settings.balance if len(network.branches) > 1 else BalanceSettings("none")
+        self.network, self.settings, self.seeds, self.slides = network, settings, seeds, slides
+        self.strategy = make_strategy(balance)
+        self.teaches = bool(self.strategy.auxiliary_weight) or "gradients" in self.strategy.needs
+        self.parameters = list(network.parameters())
+        self.device = self.parameters[0].device
+        self.groups = {name: group for name, group in network.groups().items() if name}
+        self.optimiser = make_optimiser(self.parameters, settings)
+        self.noise_generators = [torch_generator(seed, "gradient", device=self.device.type) for seed in seeds]
+        self.state: Branches = {}
+        self.steps = 0
+
+    def step(self, batch: Block, risk_sets: RiskSets, epoch: int) -> StepResult:
+        """Move every network once and say how; `risk_sets` are those of `batch`."""
+        self.steps += 1
+        pool, tables = self._pooled(batch)
+        with self.autocast():
+            output = self.network(tables, batch.present, self._noise(batch))
+        joint = cox_loss(output.log_hazard, risk_sets, ties=self.settings.loss.ties)
+        own = self._own_losses(output, risk_sets)
+        weight = self.strategy.auxiliary_weight or 1.0
+        total = joint.sum() + (weight * sum(own.values()).sum() if own else 0)
+        separate = "gradients" in self.strategy.needs
+        gradients = self._gradients(joint.sum() if separate else total, pool, keep=separate)
+        auxiliary = self._gradients(total - joint.sum(), pool) if separate else None
+        modulation = self._modulation(output, risk_sets, own, gradients, auxiliary, epoch)
+        self._set_gradients(gradients, auxiliary, modulation)
+        update = self._move(modulation)
+        blocks = {"": output.log_hazard, **output.blocks} if len(self.groups) > 1 else {"": output.log_hazard}
+        return StepResult(
+            joint.detach(),
+            modulation.rho,
+            modulation.coefficients,
+            update,
+            {name: each.detach().float() for name, each in blocks.items()},
+        )
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of a forward pass: bfloat16 on a GPU, if the settings ask for it."""
+        wanted = self.settings.training.amp and self.device.type == "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+
+    def _pooled(self, batch: Block) -> tuple[CachedPool | None, dict[str, Tensor]]:
+        """Return the step's pooled slides, if attention pools them, and the tables with their rows."""
+        if self.slides is None:
+            return None, dict(batch.tables)
+        instances, scale = self.slides
+        rows = torch.from_numpy(batch.rows).to(self.device).clamp_min(0)
+        wanted = torch.zeros(instances.ranges.shape[1], dtype=torch.bool)
+        wanted[torch.from_numpy(batch.rows[batch.rows >= 0])] = True
+        keep, probability = None, self.settings.network.dropout
+        if probability:
+            width = self.network.pool.width
+            drawn = draw_bytes(self.seeds, self.steps, len(wanted), width, POOL).to(self.device)
+            kept, exact = Noise(drawn).keep(width, probability)
+            keep = kept.float() / (1 - exact)
+        with self.autocast():
+            pool = CachedPool(self.network.pool, instances, scale, keep, wanted.numpy())
+        return pool, {**batch.tables, "slides": gather_rows(pool.pooled, rows)}
+
+    def _noise(self, batch: Block) -> Noise | None:
+        width = self.network.noise_width
+        if not width:
+            return None
+        return Noise(draw_bytes(self.seeds, self.steps, batch.rows.shape[1], width, ROWS).to(self.device))
+
+    def _own_losses(self, output: Output, risk_sets: RiskSets) -> Branches:
+        """Return the Cox losses of the auxiliary heads; on detached embeddings where they measure and do not teach."""
+        if self.network.auxiliary is None:
+            return {}
+        embeddings = output.embeddings
+        if not self.teaches:
+            embeddings = {name: each.detach() for name, each in embeddings.items()}
+        with self.autocast():
+            log_hazards = self.network.own_log_hazards(embeddings)
+        return {name: cox_loss(each, risk_sets, ties=self.settings.loss.ties) for name, each in log_hazards.items()}
+
+    def _gradients(self, loss: Tensor, pool: CachedPool | None, *, keep: bool = False) -> list[Tensor | None]:
+        """Return the gradient of `loss` in the order of the parameters, None where it does not depend on one."""
+        inputs = self.parameters if pool is None else [*self.parameters, pool.pooled]
+        found = list(torch.autograd.grad(loss, inputs, allow_unused=True, retain_graph=keep))
+        if pool is not None and (through := found.pop()) is not None:
+            of_pool = dict(zip(map(id, self.network.pool.parameters()), pool.backward(through), strict=True))
+            found = [of_pool.get(id(each), one) for each, one in zip(self.parameters, found, strict=True)]
+        return found
+
+    @torch.no_grad()
+    def _modulation(
+        self,
+        output: Output,
+        risk_sets: RiskSets,
+        own: Branches,
+        gradients: Sequence[Tensor | None],
+        auxiliary: Sequence[Tensor | None] | None,
+        epoch: int,
+    ) -> Modulation:
+        """Ask the strategy, with what it needs to know."""
+        needs = self.strategy.needs
+        blocks = {name: each.float() for name, each in output.blocks.items()}
+        seen = torch.stack(list(output.seen.values())).all(0) if output.seen else 1  # [K, n]
+        literal = uniform = contributions = pairs = None
+        if "literal" in needs:
+            literal = {name: _shares(each, risk_sets, literal=True) * seen for name, each in blocks.items()}
+        if "contributions" in needs:
+            parts = self.network.fusion.contributions(output.embeddings, blocks)
+            contributions = {name: cox_loss(each.float(), risk_sets) for name, each in parts.items()}
+        if "uniform" in needs:
+            uniform = draw_bytes(self.seeds, self.steps, 1, len(blocks), UNIFORM)[:, 0].to(self.device)
+        if auxiliary is not None:
+            joint = self._flat(gradients)
+            pairs = {name: (joint[name], each) for name, each in self._flat(auxiliary).items()}
+        modulation = self.strategy(
+            Step(
+                epoch=epoch,
+                shares={name: _shares(each, risk_sets) * seen for name, each in blocks.items()},
+                literal=literal,
+                auxiliary_loss={name: each.detach() for name, each in own.items()} or None,
+                contribution_loss=contributions,
+                gradients=pairs,
+                uniform=uniform,
+                state=self.state,
+            )
+        )
+        self.state = modulation.state
+        return modulation
+
+    def _flat(self, gradients: Sequence[Tensor | None]) -> Branches:
+        """Return each branch's gradient as [K, P]."""
+        by_parameter = {id(parameter): each for parameter, each in zip(self.parameters, gradients, strict=True)}
+        return {
+            name: torch.cat([_or_zero(by_parameter[id(each)], each).flatten(1) for each in group], dim=1)
+            for name, group in self.groups.items()
+            if group
+        }
+
+    @torch.no_grad()
+    def _set_gradients(
+        self, gradients: Sequence[Tensor | None], auxiliary: Sequence[Tensor | None] | None, modulation: Modulation
+    ) -> None:
+        """Put the gradients where the optimiser looks for them, weighed, noised and scaled as balance decided."""
+        for parameter, each in zip(self.parameters, gradients, strict=True):
+            parameter.grad = _or_zero(each, parameter)
+        if auxiliary is not None:
+            weights = modulation.gradient_weights or {}
+            of = {id(each): weights[name] for name, group in self.groups.items() if name in weights for each in group}
+            for parameter, each in zip(self.parameters, auxiliary, strict=True):
+                first, second = (_like(factor, parameter) for factor in of.get(id(parameter), (1.0, 1.0)))
+                parameter.grad = first * parameter.grad + second * _or_zero(each, parameter)
+        for name, group in self.groups.items():
+            spread = gradient_spread(group) if modulation.noise else None
+            if self.strategy.settings.apply_to == "grad":
+                scale_gradient(group, modulation.coefficients[name])
+            if spread is not None:
+                add_noise(group, spread, self.noise_generators)
+
+    @torch.no_grad()
+    def _move(self, modulation: Modulation) -> Branches:
+        """Let the optimiser step, hold branches back, and return how far each of them went, [K]."""
+        before = {name: [each.detach().clone() for each in group] for name, group in self.groups.items()}
+        self.optimiser.step()
+        balance, training = self.strategy.settings, self.settings.training
+        decay = training.learning_rate * training.weight_decay if balance.apply_to == "update" else 0.0
+        length = {}
+        for name, group in self.groups.items():
+            if balance.apply_to != "grad":
+                scale_step(group, before[name], modulation.coefficients[name], decay=decay)
+            moved = [(each - old).square().flatten(1).sum(1) for each, old in zip(group, before[name], strict=True)]
+            length[name] = sum(moved).sqrt() if moved else torch.zeros(len(self.seeds))
+        return length
+
+
+def make_optimiser(parameters: Sequence[Tensor], settings: ModelSettings) -> torch.optim.Optimizer:
+    """Return the optimiser: elementwise, so that stacked networks do not know of each other."""
+    training = settings.training
+    common = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimiser == "sgd":
+        return torch.optim.SGD(parameters, momentum=0.9, foreach=True, **common)
+    return torch.optim.AdamW(parameters, fused=True, **common)
+
+
+def _or_zero(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient
+
+
+def _like(factor: Tensor | float, parameter: Tensor) -> Tensor | float:
+    """Return [K] factors in the shape that multiplies a parameter [K, ...]."""
+    return factor.to(parameter.dtype).view(-1, *[1] * (parameter.dim() - 1)) if isinstance(factor, Tensor) else factor
