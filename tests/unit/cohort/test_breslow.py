@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import CoxPHFitter, NelsonAalenFitter
-from pathgptomic.cohort.breslow import Breslow, cox_slope, fit_breslow
 from statsmodels.duration.hazard_regression import PHReg
+
+from pathgptomic.cohort.breslow import Breslow, cox_slope, fit_breslow
 
 
 def simulate(n: int = 300, slope: float = 0.7, seed: int = 0, ties: bool = True):
