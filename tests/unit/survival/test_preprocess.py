@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pathgptomic.survival.preprocess import Covariate, CovariateEncoder, FeatureScaler, restricted_cubic
 
 SPEC = {"age": "numeric", "sex": "nominal", "grade": {"ordinal": ["G2", "G3", "G4"]}}
