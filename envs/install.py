@@ -46,7 +46,12 @@ def install(folder: Path, requirements: list[str]) -> None:
     environment = dict(os.environ)
     if "PIP_FIND_LINKS" in environment:
         environment.setdefault("UV_FIND_LINKS", environment["PIP_FIND_LINKS"])
-    have_uv = subprocess.run([python, "-m", "pip", "install", "-q", "uv"], env=environment).returncode == 0
+    have_uv = (
+        subprocess.run(
+            [python, "-m", "pip", "install", "-qq", "uv"], env=environment, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
     if have_uv:
         command = [str(folder / "bin" / "uv"), "pip", "install", "-q", "--python", str(python), *requirements]
         if subprocess.run(command, env=environment).returncode == 0:
