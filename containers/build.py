@@ -1,9 +1,9 @@
 """Build the images: ``python containers/build.py [--base debian|IMAGE] [STAGE ...]``.
 
 The wheels of a stage's pins are fetched on this host and installed in the image without a network, so that a build
-needs no registry access, proxy or certificate inside the container. ``--base IMAGE`` names a registry image, best by digest
-(``python@sha256:...``); ``--base debian`` makes a base from Debian's packages with mmdebstrap, for hosts that reach no
-container registry. Run from the root of the clone; needs Apptainer 1.2 or later.
+needs no registry access, proxy or certificate inside the container. ``--base IMAGE`` names a registry image, best by
+digest (``python@sha256:...``); ``--base debian`` makes a base from Debian's packages with mmdebstrap, for hosts that
+reach no container registry. Run from the root of the clone; needs Apptainer 1.2 or later.
 """
 
 import argparse
