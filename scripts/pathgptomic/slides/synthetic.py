@@ -119,7 +119,10 @@ class _Writer:
         self, tif: tifffile.TiffWriter, tiles: Iterator[np.ndarray], width: int, height: int, *, reduced: bool
     ) -> None:
         """Write one tiled level."""
-        tags = {"photometric": "ycbcr", "subsampling": (2, 2)} if self.codec == "jpeg-420" else {"photometric": "rgb"}
+        tags: dict = {}
+        if self.codec != "jpeg2000":
+            transform, sampling = ("ycbcr", (2, 2)) if self.codec == "jpeg-420" else ("rgb", (1, 1))
+            tags = {"subsampling": sampling, "compressionargs": {"outcolorspace": transform}}
         if self.layout == "aperio":
             words = [f"{width}x{height} ({TILE}x{TILE}) {self.codec}"]
             words += [f"AppMag = {self.power}"] if self.power else []
@@ -134,6 +137,7 @@ class _Writer:
             shape=(height, width, 3),
             dtype=np.uint8,
             tile=(TILE, TILE),
+            photometric="rgb",
             compression="aperio_jp2000_rgb" if self.codec == "jpeg2000" else "jpeg",
             metadata=None,
             software=False,
