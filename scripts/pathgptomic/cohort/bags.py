@@ -163,7 +163,9 @@ def _check(fold: int, patient: str, instances: np.ndarray, features: Sequence[st
             f"it needs at least one row of {len(features)} features."
         )
     if not np.isfinite(instances).all():
-        raise ValueError(f"the bag of patient {patient} (fold {fold}) holds values that are not finite.")
+        raise ValueError(
+            f"the bag of patient {patient} (fold {fold}) holds values that are missing or infinite; leave out the feature or the patient."
+        )
 
 
 def _write_header(handle: BinaryIO, rows: int, columns: int, dtype: type[np.floating]) -> None:

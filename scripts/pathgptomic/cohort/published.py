@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,8 +9,6 @@ import pandas as pd
 from pathgptomic.cohort.headers import column_names
 from pathgptomic.cohort.readers import patient_ids, plain, read_text
 from pathgptomic.cohort.source import PUBLISHED_ROLES
-
-FOLD = "{fold}"
 
 
 def read_published(files: Sequence[str], dialect: Mapping[str, Any]) -> pd.DataFrame:
@@ -54,16 +51,14 @@ def read_published(files: Sequence[str], dialect: Mapping[str, Any]) -> pd.DataF
     return rows.sort_values(["fold", "patient_id"], ignore_index=True)
 
 
-def split_files(path: str) -> list[str]:
-    """Return the files that a path with ``{fold}`` stands for, in the order of their numbers."""
-    before, after = Path(path).name.split(FOLD)
-    found = {}
-    folder = Path(path).parent
-    for file in folder.iterdir() if folder.is_dir() else []:
-        number = file.name.removeprefix(before).removesuffix(after)
-        if file.name == before + number + after and number.isdecimal():
-            found[int(number)] = str(file)
-    return [found[number] for number in sorted(found)]
+def fold_numbers(names: pd.Series) -> pd.Series:
+    """Number folds from 1 in the order of their names, fold2 before fold10."""
+
+    def natural(name: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+    order = sorted(names.dropna().unique(), key=natural)
+    return names.map({name: number for number, name in enumerate(order, start=1)})
 
 
 def _wide(files: Sequence[str], dialect: Mapping[str, Any]) -> pd.DataFrame:
@@ -82,13 +77,7 @@ def _long(files: Sequence[str], dialect: Mapping[str, Any]) -> pd.DataFrame:
     """A row for each fold and patient; folds are numbered from 1 in the order of their names."""
     table = read_text(files[0], dialect, [dialect["fold"], dialect["patient"], dialect["role"]])
     table = table.set_axis(["fold", "patient_id", "word"], axis=1).dropna(subset=["fold"])
-    names = sorted(table["fold"].unique(), key=_natural)
-    return table.assign(fold=table["fold"].map({name: number for number, name in enumerate(names, start=1)}))
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts fold2 before fold10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+    return table.assign(fold=fold_numbers(table["fold"]))
 
 
 def _lists(files: Sequence[str], dialect: Mapping[str, Any]) -> pd.DataFrame:

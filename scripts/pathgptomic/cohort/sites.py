@@ -4,7 +4,7 @@ import numpy as np
 
 RESTARTS = 20
 # Deaths decide how much a part can tell, so they weigh most; the strata follow as far as they can.
-EVENT_WEIGHT, PATIENT_WEIGHT, STRATUM_WEIGHT = 1.0, 0.5, 0.25
+EVENT_WEIGHT, PATIENT_WEIGHT, STRATUM_WEIGHT = 1.0, 0.25, 0.1
 
 
 def partition_sites(
