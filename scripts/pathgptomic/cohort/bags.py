@@ -164,7 +164,8 @@ def _check(fold: int, patient: str, instances: np.ndarray, features: Sequence[st
         )
     if not np.isfinite(instances).all():
         raise ValueError(
-            f"the bag of patient {patient} (fold {fold}) holds values that are missing or infinite; leave out the feature or the patient."
+            f"the bag of patient {patient} (fold {fold}) holds missing or infinite values; leave out the feature or "
+            "the patient."
         )
 
 

@@ -181,7 +181,7 @@ def _fill(table: str, instances: np.ndarray, folds: np.ndarray, ids: np.ndarray,
     )
     for fold, patients in training.groupby("fold")["patient_id"]:
         of_fold = folds == fold
-        mean = np.nanmean(instances[of_fold & np.isin(ids, patients)], axis=0, dtype=np.float64)
+        mean = np.nanmean(instances[of_fold & pd.Index(ids).isin(patients)], axis=0, dtype=np.float64)
         instances[of_fold] = np.where(missing[of_fold], mean, instances[of_fold])
 
 
