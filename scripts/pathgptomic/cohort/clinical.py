@@ -53,7 +53,9 @@ def read_clinical(path: str | Path, cohort: Mapping[str, Any]) -> tuple[pd.DataF
         }
     )
     for name, column in named.items():
-        clinical[name] = _recode(table[column], dialect["values"].get(name, {}))
+        numeric = cohort["covariates"].get(name) == "numeric"
+        values = table[column].str.replace(dialect["decimal"], ".", regex=False) if numeric else table[column]
+        clinical[name] = _recode(values, dialect["values"].get(name, {}))
     if "age" in clinical:
         clinical["age"] = _age_in_years(clinical["age"], dialect, path)
     if witness:
