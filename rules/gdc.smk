@@ -1,12 +1,80 @@
-# Cohorts that are made up with a known truth.
-from pathgptomic.config import resolve
+# Cohorts from the Genomic Data Commons, and cohorts that are made up with a known truth.
+from pathgptomic.cohort.gdc.checks import mirror_of
+from pathgptomic.config import cohort_folder, resolve
 
+FROM_GDC = [name for name, cohort in COHORTS.items() if cohort["source"] == "gdc"]
 SIMULATED = [name for name, cohort in COHORTS.items() if cohort["simulate"]]
+MADE_UP_TABLES = [name for name in SIMULATED if name not in FROM_GDC]
+MADE_UP_MIRRORS = [name for name in SIMULATED if name in FROM_GDC]
+MOLECULAR = ("expression", "cnv", "mutations")
+BUILD_KEYS = (
+    "gdc",
+    "covariates",
+    "site",
+    "stratum",
+    "modalities",
+    "missing",
+    "splits",
+    "audit",
+)
 
 
 def simulation_settings(wildcards):
     """Return the `simulate` section of the cohort."""
     return COHORTS[wildcards.cohort]["simulate"]
+
+
+def gdc_settings(wildcards):
+    """Return the `gdc` section of the cohort."""
+    return COHORTS[wildcards.cohort]["gdc"]
+
+
+def gdc_access(wildcards):
+    """Return how the GDC is reached; a token is named by its file only."""
+    return CONFIG["gdc"]
+
+
+def gdc_mirror(wildcards):
+    """Return the folder that stands in for the GDC, or nothing."""
+    return mirror_of(CONFIG, COHORTS[wildcards.cohort])
+
+
+def gdc_folder(wildcards):
+    """Return the folder that the files of the cohort are in."""
+    return gdc_mirror(wildcards) or CONFIG["gdc"]["folder"]
+
+
+def gdc_modalities(wildcards):
+    """Return the modalities of the cohort."""
+    return COHORTS[wildcards.cohort]["modalities"]
+
+
+def molecular_modalities(wildcards):
+    """Return the modalities of the cohort that are small files."""
+    return [name for name in gdc_modalities(wildcards) if name in MOLECULAR]
+
+
+def lock_inputs(wildcards):
+    """Return the cohort's committed lock, and the mirror where it is made by a rule of this run."""
+    lock = (
+        cohort_folder(CONFIG, Path(workflow.basedir)) / f"{wildcards.cohort}.lock.tsv"
+    )
+    files = {"lock": str(lock)} if lock.is_file() else {}
+    if wildcards.cohort in MADE_UP_MIRRORS:
+        files["mirror"] = gdc_mirror(wildcards)
+    return files
+
+
+def build_tables(wildcards):
+    """Return the tables of your own that a GDC cohort may need beside the GDC."""
+    gdc = COHORTS[wildcards.cohort]["gdc"]
+    named = {"outcomes": gdc["outcomes"], "positions": gdc["cnv"]["positions"]}
+    return {name: resolve(CONFIG, path) for name, path in named.items() if path}
+
+
+def gdc_build_settings(wildcards):
+    """Return what building the cohort needs of the cohort file."""
+    return {key: COHORTS[wildcards.cohort][key] for key in BUILD_KEYS}
 
 
 rule simulate_cohort:
@@ -23,7 +91,7 @@ rule simulate_cohort:
     benchmark:
         "benchmarks/{cohort}/simulate_cohort.tsv"
     wildcard_constraints:
-        cohort="|".join(SIMULATED) or "none",
+        cohort="|".join(MADE_UP_TABLES) or "none",
     conda:
         "../envs/cohort.yaml"
     container:
@@ -38,3 +106,128 @@ rule simulate_cohort:
         code=code_digest("simulate_cohort", "cohort/simulate/genes.tsv"),
     script:
         "../scripts/simulate_cohort.py"
+
+
+# runs in the environment of the slides stage: it draws slides
+rule simulate_mirror:
+    output:
+        mirror=directory(resolve(CONFIG, "resources/{cohort}/mirror")),
+        truth=resolve(CONFIG, "resources/{cohort}/truth.json"),
+        hazards=resolve(CONFIG, "resources/{cohort}/true_hazards.tsv"),
+    log:
+        "logs/{cohort}/simulate_mirror.log",
+    benchmark:
+        "benchmarks/{cohort}/simulate_mirror.tsv"
+    wildcard_constraints:
+        cohort="|".join(MADE_UP_MIRRORS) or "none",
+    conda:
+        "../envs/slides.yaml"
+    container:
+        IMAGES["slides"]
+    threads: 2
+    resources:
+        mem_mb=mem_gb(4),
+        runtime=hours(1),
+    params:
+        settings=simulation_settings,
+        seed=CONFIG["seed"],
+        code=code_digest("simulate_mirror", "cohort/simulate/genes.tsv"),
+    script:
+        "../scripts/simulate_mirror.py"
+
+
+rule lock_cohort:
+    input:
+        unpack(lock_inputs),
+    output:
+        manifest="results/{cohort}/cohort/manifest.tsv",
+        drift="results/{cohort}/cohort/drift.tsv",
+        answers=directory("results/{cohort}/cohort/answers"),
+    log:
+        "logs/{cohort}/lock_cohort.log",
+    benchmark:
+        "benchmarks/{cohort}/lock_cohort.tsv"
+    wildcard_constraints:
+        cohort="|".join(FROM_GDC) or "none",
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=minutes(30),
+        network=1,
+    params:
+        gdc=gdc_settings,
+        modalities=gdc_modalities,
+        access=gdc_access,
+        mirror=gdc_mirror,
+        code=code_digest("lock_cohort"),
+    script:
+        "../scripts/lock_cohort.py"
+
+
+rule fetch_files:
+    input:
+        manifest="results/{cohort}/cohort/manifest.tsv",
+    output:
+        fetched="results/{cohort}/cohort/fetched.tsv",
+    log:
+        "logs/{cohort}/fetch_files.log",
+    benchmark:
+        "benchmarks/{cohort}/fetch_files.tsv"
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=hours(12),
+        network=1,
+    params:
+        modalities=molecular_modalities,
+        access=gdc_access,
+        mirror=gdc_mirror,
+        folder=CONFIG["gdc"]["folder"],
+        code=code_digest("fetch_files"),
+    script:
+        "../scripts/fetch_files.py"
+
+
+rule build_gdc_cohort:
+    input:
+        unpack(build_tables),
+        manifest="results/{cohort}/cohort/manifest.tsv",
+        answers="results/{cohort}/cohort/answers",
+        fetched="results/{cohort}/cohort/fetched.tsv",
+    output:
+        patients="results/{cohort}/cohort/patients.tsv",
+        expression="results/{cohort}/cohort/expression.h5ad",
+        cnv="results/{cohort}/cohort/cnv.parquet",
+        mutations="results/{cohort}/cohort/mutations.parquet",
+        slides="results/{cohort}/cohort/slides.tsv",
+        flow="results/{cohort}/cohort/flow.tsv",
+        audit="results/{cohort}/cohort/audit.json",
+        replicates="results/{cohort}/cohort/replicates.tsv",
+    log:
+        "logs/{cohort}/build_gdc_cohort.log",
+    benchmark:
+        "benchmarks/{cohort}/build_gdc_cohort.tsv"
+    wildcard_constraints:
+        cohort="|".join(FROM_GDC) or "none",
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(8),
+        runtime=hours(2),
+    params:
+        settings=gdc_build_settings,
+        folder=gdc_folder,
+        code=code_digest("build_gdc_cohort"),
+    script:
+        "../scripts/build_gdc_cohort.py"

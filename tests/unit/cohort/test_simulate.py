@@ -12,8 +12,9 @@ import yaml
 from lifelines import CoxPHFitter
 from lifelines.utils import concordance_index
 
+from pathgptomic.cohort.gdc.genome import ARMS
 from pathgptomic.cohort.simulate.expression import MARKERS, bulk_expression
-from pathgptomic.cohort.simulate.genes import ARMS, gene_table
+from pathgptomic.cohort.simulate.genes import gene_table
 from pathgptomic.cohort.simulate.slides import slide_bags
 from pathgptomic.cohort.simulate.spec import PARTS, Spec
 from pathgptomic.cohort.simulate.tables import simulate_tables

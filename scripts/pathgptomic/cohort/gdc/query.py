@@ -10,10 +10,10 @@ Hit = dict[str, Any]
 Ask = Callable[[str, Mapping[str, Any] | None], dict[str, Any]]
 
 PAGE = 1000  # hits an answer
-# Properties of the files of each modality; a tuple lists alternatives. The workflow comes from the cohort file.
+# What tells the files of a modality from others; the cohort file adds the workflow and, for cnv, the data type.
 DATA = {
     "expression": {"data_type": "Gene Expression Quantification", "experimental_strategy": "RNA-Seq"},
-    "cnv": {"data_type": ("Gene Level Copy Number", "Masked Copy Number Segment", "Copy Number Segment")},
+    "cnv": {},
     "mutations": {"data_type": "Masked Somatic Mutation", "data_format": "MAF"},
     # not by sample: some diagnostic slides hang on a portion alone
     "slides": {"data_type": "Slide Image", "experimental_strategy": "Diagnostic Slide", "data_format": "SVS"},
@@ -37,32 +37,43 @@ CASE_FIELDS = (
 )  # fmt: skip
 
 
-def file_filter(projects: Sequence[str], workflows: Mapping[str, str | None]) -> Filter:
-    """Return the filter of all files of a cohort.
+def properties(modality: str, gdc: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields, and their values, that the files of a modality have.
 
     Parameters
     ----------
-    projects
-        GDC projects, such as ``TCGA-KIRC``.
-    workflows
-        The modalities to look for, and for each the analysis workflow that its files must come from (None for any).
+    modality
+        A key of `DATA`.
+    gdc
+        The section `gdc` of a cohort file.
     """
-    wanted = []
-    for modality, workflow in workflows.items():
-        terms = [_is(name, value) for name, value in DATA[modality].items()]
-        if workflow:
-            terms.append(_is("analysis.workflow_type", workflow))
-        wanted.append({"op": "and", "content": terms})
-    return {"op": "and", "content": [_is("cases.project.project_id", tuple(projects)), {"op": "or", "content": wanted}]}
+    chosen = gdc.get(modality, {})
+    found = dict(DATA[modality])
+    if "data_type" in chosen:
+        found["data_type"] = chosen["data_type"]
+    if chosen.get("workflow"):
+        found["analysis.workflow_type"] = chosen["workflow"]
+    return found
+
+
+def file_filter(modalities: Sequence[str], gdc: Mapping[str, Any]) -> Filter:
+    """Return the filter of all files of the `modalities` of a cohort; `gdc` is that section of the cohort file."""
+    wanted = [
+        {"op": "and", "content": [_is(name, [value]) for name, value in properties(modality, gdc).items()]}
+        for modality in modalities
+        if modality in DATA
+    ]
+    projects = _is("cases.project.project_id", gdc["projects"])
+    return {"op": "and", "content": [projects, {"op": "or", "content": wanted}]}
 
 
 def case_filter(projects: Sequence[str]) -> Filter:
     """Return the filter of all cases of a cohort."""
-    return _is("project.project_id", tuple(projects))
+    return _is("project.project_id", projects)
 
 
-def _is(name: str, value: str | tuple[str, ...]) -> Filter:
-    return {"op": "in", "content": {"field": name, "value": [value] if isinstance(value, str) else list(value)}}
+def _is(name: str, values: Sequence[str]) -> Filter:
+    return {"op": "in", "content": {"field": name, "value": list(values)}}
 
 
 def all_hits(ask: Ask, endpoint: str, filters: Filter, fields: Sequence[str], page: int = PAGE) -> list[Hit]:

@@ -27,6 +27,7 @@ class Spec:
     sites: int = 8
     tiles: int = 48
     tile_features: int = 32
+    slide_pixels: int = 1024
     effects: Mapping[str, float] = field(default_factory=lambda: EFFECTS)
     missing: Mapping[str, float] = field(default_factory=lambda: MISSING)
     batch_effect: float = 0.3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pathgptomic.cohort.simulate.genes import ARMS
+from pathgptomic.cohort.gdc.genome import ARMS
 from pathgptomic.cohort.simulate.spec import MODALITIES, PARTS, Spec
 from pathgptomic.seeds import rng
 

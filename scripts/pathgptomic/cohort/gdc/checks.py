@@ -1,0 +1,63 @@
+"""What can be said about a GDC cohort before any job: settings that clash, folders that are not there."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pathgptomic.config import resolve
+
+COVARIATES = ("age", "sex", "stage", "grade", "histology", "race", "project")
+TABLES = {"outcomes": ("outcomes",), "cnv.positions": ("cnv", "positions")}
+
+
+def errors(config: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return one sentence for everything in the GDC cohorts that a run would trip over."""
+    found = []
+    for name, cohort in cohorts.items():
+        where = f"{config['cohort_folder']}/{name}.yaml"
+        if cohort["source"] == "gdc":
+            sentences = _cohort(config, cohort) if cohort["gdc"] else ["the source gdc needs `gdc.projects`; add it."]
+            found += [f"{where}: {sentence}" for sentence in sentences]
+        elif cohort["gdc"]:
+            found.append(f"{where}: `gdc` goes with `source: gdc`; set that, or take `gdc` out.")
+    token = config["gdc"]["token_file"]
+    if token and not Path(token).is_file():
+        found.append(f"config: there is no GDC token file {token}; correct gdc.token_file.")
+    return found
+
+
+def mirror_of(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> str | None:
+    """Return the folder that stands in for the GDC: the cohort's own, else that of the run, else None."""
+    own = cohort["gdc"]["mirror"]
+    return resolve(config, own) if own else config["gdc"]["mirror"]
+
+
+def _cohort(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[str]:
+    gdc, modalities = cohort["gdc"], cohort["modalities"]
+    for name in [*cohort["covariates"], *filter(None, [cohort["stratum"]])]:
+        if name not in COVARIATES:
+            yield f"the GDC has no covariate '{name}' here; it has {', '.join(COVARIATES)}."
+    for name in gdc["fill"]:
+        if name not in COVARIATES:
+            yield f"`gdc.fill` names '{name}'; it can fill {', '.join(COVARIATES)}."
+    if cohort["site"]["column"]:
+        yield "`site.column` is for tables; for the GDC set `site.barcode`, [6, 7] in TCGA."
+    if cohort["splits"]["scheme"] == "published":
+        yield "the scheme published is for tables; choose another for a cohort from the GDC."
+    if gdc["endpoint"] != "OS" and not gdc["outcomes"]:
+        yield f"the endpoint {gdc['endpoint']} needs a table; name one in `gdc.outcomes`."
+    segments = gdc["cnv"]["data_type"] != "Gene Level Copy Number"
+    if segments and "cnv" in modalities:
+        if (gdc["cnv"]["level"] == "gene" or gdc["cnv"]["genes"]) and not gdc["cnv"]["positions"]:
+            yield "genes out of copy-number segments need their places; name a table in `gdc.cnv.positions`."
+        if gdc["cnv"]["workflow"] == "ASCAT3":
+            yield "ASCAT3 makes no segments of this data type; set `gdc.cnv.workflow: DNAcopy`."
+    for key, names in TABLES.items():
+        value: Any = gdc
+        for part in names:
+            value = value[part]
+        if value and not Path(resolve(config, value)).is_file():
+            yield f"there is no file {resolve(config, value)}; correct `gdc.{key}` or `data_root`."
+    mirror = mirror_of(config, cohort)
+    if mirror and not cohort["simulate"] and not Path(mirror).is_dir():
+        yield f"there is no mirror {mirror}; correct gdc.mirror."
