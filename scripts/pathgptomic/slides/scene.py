@@ -119,7 +119,7 @@ def make_scene(
             classes[(spot == 1) & (classes == TISSUE)] = BLUR
         if fold:
             band, (column, row) = np.zeros(shape, np.uint8), somewhere()
-            cv2.line(band, (column - size // 12, row), (column + size // 12, row + size // 20), 1, max(1, size // 90))
+            cv2.line(band, (column - size // 12, row), (column + size // 12, row + size // 20), 1, max(2, size // 30))
             classes[(band == 1) & (classes == TISSUE)] = FOLD
     if pen:
         _draw_pen(classes, colours, random)
@@ -137,7 +137,7 @@ def _draw_pen(classes: np.ndarray, colours: np.ndarray, random: np.random.Genera
         stroke = np.zeros(classes.shape, np.uint8)
         start = (random.random(2) * (columns, rows)).astype(int)
         end = (start + random.normal(0, 0.15, 2) * (columns, rows)).astype(int)
-        cv2.line(stroke, start.tolist(), end.tolist(), 1, max(1, max(rows, columns) // 70))
+        cv2.line(stroke, start.tolist(), end.tolist(), 1, max(2, max(rows, columns) // 30))
         classes[stroke == 1], colours[stroke == 1] = PEN, colour
 
 
