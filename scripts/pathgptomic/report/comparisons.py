@@ -62,10 +62,10 @@ class Bootstrap:
     def of(cls, part: TestPart, settings: EvaluationSettings) -> Bootstrap:
         """Draw the resamples of the pooled patients of `part`."""
         counts = draw_counts(len(part.rows), settings.bootstrap, rng(settings.seed, "bootstrap of pooled patients"))
-        followed = part.window.followed(part.time)
         weight = np.zeros(len(part.rows))
-        counted = (part.time < part.window.tau) & (followed > 0)
-        weight[counted] = followed[counted] ** -2
+        counted = part.event & (part.time < part.window.tau)
+        if counted.any():
+            weight[counted] = part.window.followed(part.time[counted]) ** -2
         return cls(part, counts, Pairs.of(part.time, part.event, weight))
 
     def replicates(self, scores: PooledScores) -> dict[str, Replicates]:

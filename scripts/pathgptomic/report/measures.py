@@ -74,7 +74,6 @@ class TestPart:
             follow_up_quantile=settings.follow_up_quantile,
         )
         generator = rng(settings.seed, "permuted outcomes", name)
-        null_curve = np.broadcast_to(window.survival_of_training(), (len(rows), len(window.days)))
         return cls(
             fold=name,
             rows=rows,
@@ -84,7 +83,7 @@ class TestPart:
             window=window,
             pairs=Pairs.of(cohort.time[test], cohort.event[test]),
             orders=np.stack([generator.permutation(len(rows)) for _ in range(settings.permutations)]),
-            null_brier=metrics.integrated_brier(window, null_curve) if len(window.days) else np.nan,
+            null_brier=metrics.integrated_brier(window, window.null_survival()) if len(window.days) else np.nan,
         )
 
     def measure(self, metric: str, function: Callable[..., float], *arguments: object, subset: str = "") -> Measure:

@@ -32,7 +32,7 @@ class Window:
         Outcomes as scikit-survival wants them; follow-up in the test part ends just after tau, which changes no metric
         up to tau.
     tau
-        Last day that counts: a quantile of the follow-up times in the training part.
+        Last day that counts: a quantile of the follow-up times in the training part, and before their last.
     days
         Grid from the first death in the test part to tau (or to the end of its follow-up), shape (50,); empty where
         there is no such span.
@@ -54,9 +54,11 @@ class Window:
         follow_up_quantile: float,
     ) -> Window:
         """Return the window of a test part, given the training part that fixes tau."""
-        tau = float(np.quantile(train_time, follow_up_quantile))
-        time, event = test_time.astype(float), test_event & (test_time <= tau)
-        time = np.where(time > tau, tau + 1, time)
+        # somebody in the training part is followed beyond tau, so that no weight up to tau is infinite
+        earlier = train_time[train_time < train_time.max()]
+        tau = float(min(np.quantile(train_time, follow_up_quantile), earlier.max(initial=0.0)))
+        time = np.minimum(test_time.astype(float), np.nextafter(tau, np.inf))
+        event = test_event & (test_time <= tau)
         last = min(tau, np.nextafter(time.max(), 0))
         first = time[event].min() if event.any() else np.inf
         days = np.linspace(first, last, GRID) if first < last else np.empty(0)
@@ -72,9 +74,10 @@ class Window:
         """Return the probability of still being followed at `days`, Kaplan-Meier in the training part."""
         return CensoringDistributionEstimator().fit(self.train).predict_proba(np.asarray(days, float))
 
-    def survival_of_training(self) -> np.ndarray:
-        """Return the Kaplan-Meier survival of the training part at the grid, shape (t,)."""
-        return SurvivalFunctionEstimator().fit(self.train).predict_proba(self.days)
+    def null_survival(self) -> np.ndarray:
+        """Return what a model that knows nothing predicts: Kaplan-Meier of the training part, shape (n, t)."""
+        curve = SurvivalFunctionEstimator().fit(self.train).predict_proba(self.checked_days())
+        return np.broadcast_to(curve, (len(self.test), len(self.days)))
 
 
 def harrell_c(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
@@ -97,6 +100,8 @@ def uno_c(window: Window, risk: np.ndarray) -> float:
     ----------
     Uno et al., On the C-statistics for evaluating overall adequacy (2011), Stat Med 30:1105. By scikit-survival.
     """
+    if not (window.test["event"] & (window.test["time"] < window.tau)).any():
+        raise Undefined("no death before tau")
     try:
         return float(concordance_index_ipcw(window.train, window.test, risk, tau=window.tau)[0])
     except NoComparablePairException:

@@ -91,7 +91,8 @@ class PooledScores:
             tested[part.rows] += 1
         rows = np.flatnonzero(tested)
         pooled = cls(parts, rows, np.empty(0), np.empty(0), tested[rows])
-        risk = pooled._mean([(rankdata(part.risk) - 0.5) / len(part.risk) for part in parts])
+        # rounded, since means of equal percentiles must be equal to the last bit to count as ties
+        risk = np.round(pooled._mean([(rankdata(part.risk) - 0.5) / len(part.risk) for part in parts]), 12)
         return cls(parts, rows, risk, pooled._mean([part.percentile for part in parts]), tested[rows])
 
     @property

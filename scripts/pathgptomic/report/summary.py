@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pathgptomic.report.comparisons import FOLD_TEST, Replicates
+from pathgptomic.report.predictions import MEAN_SEED
 from pathgptomic.report.scores import POOLED
 from pathgptomic.report.settings import EvaluationSettings
 from pathgptomic.report.statistics import corrected_t, percentile_interval
@@ -34,6 +35,15 @@ POOLED_VALUES = {
     "c_permuted_low": "harrell_c_permuted_low",
     "c_permuted_high": "harrell_c_permuted_high",
 }
+DIFFERENCE = {
+    "": "delta",
+    "_low": "ci_low",
+    "_high": "ci_high",
+    "_p": "p",
+    "_p_adjusted": "p_adjusted",
+    "_minimum_detectable": "minimum_detectable",
+    "_verdict": "verdict",
+}
 
 
 def summarise(
@@ -46,63 +56,55 @@ def summarise(
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """Return `summary.tsv` from the tables of the evaluation; `models` gives kind, title and family by name."""
-    headline = metrics[(metrics["seed"] == "mean") & (metrics["subset"] == "")]
-    by_fold = headline[headline["fold"] != POOLED].pivot(index=["model", "metric"], columns="fold", values="value")
-    pooled = headline[headline["fold"] == POOLED].set_index(["model", "metric"])
-    seeds = metrics[metrics["seed"] != "mean"].groupby("model")["seed"].nunique()
+    by_model = dict(iter(metrics.groupby("model", sort=False)))
     rows = []
     for model, facts in models.items():
-        c = by_fold.loc[(model, "harrell_c")].to_numpy(float)
-        estimate = corrected_t(c, ratio, alpha=settings.alpha)
+        row = {"model": model, "kind": facts["kind"]}
+        row |= {"title": facts.get("title", model), "family": facts.get("family", "")}
+        row |= _values(by_model[model], ratio, settings)
         low, high = percentile_interval(replicates[model]["harrell_c"].draws, settings.alpha)
-        finite = c[np.isfinite(c)]
-        row = {
-            "model": model,
-            "kind": facts["kind"],
-            "title": facts.get("title", model),
-            "family": facts.get("family", ""),
-            "patients": pooled.loc[(model, "harrell_c"), "n"],
-            "events": pooled.loc[(model, "harrell_c"), "events"],
-            "folds": estimate.folds,
-            "seeds": seeds[model],
-            "c_mean": estimate.value,
-            "c_sd": finite.std(ddof=1) if len(finite) > 1 else np.nan,
-            "c_ci_low": estimate.ci_low,
-            "c_ci_high": estimate.ci_high,
-            "ci_method": CI_METHOD if np.isfinite(estimate.ci_low) else estimate.note,
-        }
-        row |= {name: _mean(by_fold.loc[(model, metric)]) for name, metric in FOLD_MEANS.items()}
-        row |= {name: pooled.loc[(model, metric), "value"] for name, metric in POOLED_VALUES.items()}
         row |= {"c_pooled_low": low, "c_pooled_high": high}
-        rows.append(row | _differences(model, comparisons, settings))
+        for key, reference in settings.references.items():
+            row |= _difference(key, comparisons, model, reference)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _mean(values: pd.Series) -> float:
-    values = values.to_numpy(float)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else np.nan
+def _values(metrics: pd.DataFrame, ratio: float, settings: EvaluationSettings) -> dict:
+    """Return a model's own columns from its rows of `metrics.tsv`."""
+    mean, fold, whole = metrics["seed"] == MEAN_SEED, metrics["fold"] != POOLED, metrics["subset"] == ""
+    folds = metrics[mean & fold & whole].pivot(index="fold", columns="metric", values=["value", "n", "events"])
+    pooled = metrics[mean & ~fold & whole].set_index("metric")
+    seeds = metrics[~mean & (metrics["metric"] == "harrell_c")].groupby("seed")["value"].mean()
+    within = metrics[mean & fold].groupby("subset")["value"].mean()
+    c = folds["value"]["harrell_c"].dropna()
+    estimate = corrected_t(c.to_numpy(), ratio, alpha=settings.alpha)
+    return {
+        "patients": pooled.loc["harrell_c", "n"],
+        "events": pooled.loc["harrell_c", "events"],
+        "folds": estimate.folds,
+        "test_patients": folds["n"]["harrell_c"].mean(),
+        "test_events": folds["events"]["harrell_c"].mean(),
+        "c_mean": estimate.value,
+        "c_sd": c.std(),
+        "c_ci_low": estimate.ci_low,
+        "c_ci_high": estimate.ci_high,
+        "ci_method": CI_METHOD if np.isfinite(estimate.ci_low) else estimate.note,
+        "seeds": len(seeds),
+        "c_seed_sd": seeds.std(),
+        **{name: folds["value"][metric].mean() for name, metric in FOLD_MEANS.items()},
+        **{f"c_within_{column}": within.get(column, np.nan) for column in settings.subgroups},
+        **{name: pooled.loc[metric, "value"] for name, metric in POOLED_VALUES.items()},
+    }
 
 
-def _differences(model: str, comparisons: pd.DataFrame, settings: EvaluationSettings) -> dict:
-    """Return the columns of a model's difference in mean C-index to each reference."""
-    columns = {}
-    for key, reference in settings.references.items():
-        chosen = comparisons[
-            (comparisons["model"] == model)
-            & (comparisons["against"] == reference)
-            & (comparisons["metric"] == "harrell_c")
-            & (comparisons["test"] == FOLD_TEST)
-        ]
-        found = chosen.iloc[0] if len(chosen) else pd.Series({"verdict": ""})
-        names = {
-            "": "delta",
-            "_low": "ci_low",
-            "_high": "ci_high",
-            "_p": "p",
-            "_p_adjusted": "p_adjusted",
-            "_minimum_detectable": "minimum_detectable",
-            "_verdict": "verdict",
-        }
-        columns |= {f"delta_{key}{suffix}": found.get(name, np.nan) for suffix, name in names.items()}
-    return columns
+def _difference(key: str, comparisons: pd.DataFrame, model: str, reference: str) -> dict:
+    """Return the columns of a model's difference in mean C-index to one reference."""
+    chosen = comparisons[
+        (comparisons["model"] == model)
+        & (comparisons["against"] == reference)
+        & (comparisons["metric"] == "harrell_c")
+        & (comparisons["test"] == FOLD_TEST)
+    ]
+    found = chosen.iloc[0] if len(chosen) else pd.Series({"verdict": ""})
+    return {f"delta_{key}{suffix}": found.get(name, np.nan) for suffix, name in DIFFERENCE.items()}
