@@ -1,6 +1,7 @@
 """A made-up facility with 80 patients and its tables in plain form: what every dialect is a variation of."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ audit: {minimum_events_per_fold: 2}
 """
 
 
+@functools.cache
+def cohort_schema() -> dict[str, Any]:
+    """Return the schema of a cohort file."""
+    return compose_schemas(ROOT / "config" / "schemas")[1]
+
+
 class Facility:
     """Tables of the facility, their cohort file, and the folder where a test may rewrite either."""
 
@@ -89,8 +96,7 @@ class Facility:
 
     def settings(self) -> dict[str, Any]:
         """Return the cohort file with its defaults."""
-        _, schema = compose_schemas(ROOT / "config" / "schemas")
-        return with_defaults(copy.deepcopy(self.cohort), schema)
+        return with_defaults(copy.deepcopy(self.cohort), cohort_schema())
 
     @property
     def config(self) -> dict[str, Any]:
