@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench real clean
+.PHONY: demo test lint bench real docs clean
 
 demo: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete
@@ -30,6 +30,9 @@ bench: $(READY)
 real: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete --configfile config/real.yaml --config data_root=$(SHARED)/data
 	@cat results/tcga-gbmlgg/report/summary.txt results/tcga-kirc/report/summary.txt
+
+docs: $(READY)
+	PYTHONPATH=scripts python -m pathgptomic.reference
 
 $(READY): $(wildcard envs/*.yaml) envs/install.py
 	$(PYTHON) envs/install.py $(VENV)
