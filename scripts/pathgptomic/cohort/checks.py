@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pathgptomic.cohort.files import FOLD, SLIDE_SOURCES, TABLES, split_files, table_files
+from pathgptomic.cohort.gdc import checks as gdc
 from pathgptomic.cohort.headers import column_names, file_format
 from pathgptomic.config import resolve
 
@@ -27,6 +28,8 @@ def errors(config: dict[str, Any], cohorts: dict[str, dict[str, Any]]) -> list[s
             sentences += _needs(cohort)
             # a simulated cohort's tables are made by a job of the same run
             sentences += [] if sentences or cohort.get("simulate") else _tables(config, cohort)
+        else:
+            sentences += gdc.sentences(config, cohort)
         found += [f"{where}: {sentence}" for sentence in sentences]
     return found
 

@@ -362,12 +362,11 @@ def test_checks_of_the_cohort_file(settings, access, tmp_path):
     config = {"cohort_folder": "config/cohorts", "data_root": ".", "gdc": access}
 
     def said(**changes):
-        return " ".join(checks.errors(config, {"c": settings | changes}))
+        return " ".join(checks.sentences(config, settings | changes))
 
     assert said() == ""
     assert set(covariates({})) == set(checks.COVARIATES)
     assert "needs `gdc.projects`" in said(gdc=None)
-    assert "goes with `source: gdc`" in said(source="tables")
     assert "no covariate 'weight'" in said(covariates={"weight": "numeric"})
     assert "endpoint PFI needs a table" in said(gdc=settings["gdc"] | {"endpoint": "PFI"})
     assert "there is no file nowhere.csv" in said(gdc=settings["gdc"] | {"endpoint": "PFI", "outcomes": "nowhere.csv"})
@@ -377,8 +376,8 @@ def test_checks_of_the_cohort_file(settings, access, tmp_path):
     assert "name a table in `gdc.cnv.positions`" in said(
         gdc=settings["gdc"] | {"cnv": segments | {"workflow": "DNAcopy", "genes": ["EGFR"]}}
     )
-    token = checks.errors(config | {"gdc": access | {"token_file": "nowhere.txt"}}, {})
-    assert token == ["config: there is no GDC token file nowhere.txt; correct gdc.token_file."]
+    config["gdc"] = access | {"token_file": "nowhere.txt"}
+    assert said() == "there is no GDC token file nowhere.txt; correct gdc.token_file in config.yaml."
 
 
 def test_client_asks_a_server_for_json(access):

@@ -10,20 +10,15 @@ COVARIATES = ("age", "sex", "stage", "grade", "histology", "race", "project")
 TABLES = {"outcomes": ("outcomes",), "cnv.positions": ("cnv", "positions")}
 
 
-def errors(config: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return one sentence for everything in the GDC cohorts that a run would trip over."""
-    found = []
-    for name, cohort in cohorts.items():
-        where = f"{config['cohort_folder']}/{name}.yaml"
-        if cohort["source"] == "gdc":
-            sentences = _cohort(config, cohort) if cohort["gdc"] else ["the source gdc needs `gdc.projects`; add it."]
-            found += [f"{where}: {sentence}" for sentence in sentences]
-        elif cohort["gdc"]:
-            found.append(f"{where}: `gdc` goes with `source: gdc`; set that, or take `gdc` out.")
+def sentences(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one sentence for everything in a GDC cohort that a run would trip over."""
+    if not cohort["gdc"]:
+        yield "the source gdc needs `gdc.projects`; add it."
+        return
+    yield from _cohort(config, cohort)
     token = config["gdc"]["token_file"]
     if token and not Path(token).is_file():
-        found.append(f"config: there is no GDC token file {token}; correct gdc.token_file.")
-    return found
+        yield f"there is no GDC token file {token}; correct gdc.token_file in config.yaml."
 
 
 def mirror_of(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> str | None:
