@@ -170,6 +170,18 @@ def test_flow_and_audit_say_who_went(cohort):
     assert audit["replicates"]["evidence"]["patients"] == 3
 
 
+def test_values_beside_the_levels_are_missing_and_said(cohort, settings, mirror, tmp_path, world):
+    folder = tmp_path / "cohort"
+    shutil.copytree(cohort, folder)
+    two = settings | {"covariates": {"grade": {"ordinal": ["G2", "G3"]}}}
+    build(folder, two, mirror)
+    patients = read_patients(folder / "patients.tsv")
+    highest = world.patients["grade"] == "G4"
+    assert patients["grade"].isna().equals(highest)
+    audit = {finding["check"]: finding for finding in read_audit(folder / "audit.json")}
+    assert audit["levels: grade"]["evidence"] == {"G4": int(highest.sum())}
+
+
 def test_first_vial_stands_for_the_patient(cohort):
     replicates = pd.read_csv(cohort / "replicates.tsv", sep="\t")
     assert set(replicates.loc[replicates["chosen"], "aliquot"].str[13:16]) == {"01A"}

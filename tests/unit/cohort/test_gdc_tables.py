@@ -301,6 +301,7 @@ def test_covariates_of_the_tumour_that_is_meant():
     assert told["grade"] is None
     assert told["stage"] == "I"
     assert covariates({"diagnoses": [{"tumor_grade": "Not Reported", "who_cns_grade": "G3"}]})["grade"] == "G3"
+    assert covariates({"diagnoses": [{"tumor_grade": "GX", "who_cns_grade": "Grade III"}]})["grade"] == "G3"
     assert covariates({"diagnoses": [melanoma]})["stage"] is None
 
 

@@ -143,8 +143,12 @@ def clinical_table(
     told = pd.DataFrame.from_dict(said, orient="index").reindex(clinical.index)
     for name, by_project in settings["gdc"]["fill"].items():
         told[name] = told[name].fillna(told["project"].map(by_project))
-    for name in settings["covariates"]:
+    findings = []
+    for name, kind in settings["covariates"].items():
         clinical[name] = told[name].replace({None: np.nan})
+        if isinstance(kind, Mapping):
+            clinical[name], found = _within(clinical[name], kind["ordinal"])
+            findings += found
     first, last = settings["site"]["barcode"] or (6, 7)
     clinical["site"] = clinical.index.str.slice(first - 1, last)
     stratum = settings["stratum"]
@@ -152,7 +156,17 @@ def clinical_table(
     others = sorted(set(status[~known]))
     evidence = {"cases": len(status), "neither alive nor dead": int((~known).sum()), "their words": others}
     detail = f"{int((~known).sum())} of {len(status)} cases are stated neither alive nor dead."
-    return clinical, [Finding("vital status", "pass" if known.all() else "warn", detail, evidence)]
+    return clinical, [Finding("vital status", "pass" if known.all() else "warn", detail, evidence), *findings]
+
+
+def _within(values: pd.Series, levels: Sequence[str]) -> tuple[pd.Series, list[Finding]]:
+    """Take what the GDC says beside the levels of the cohort file for missing, and say so."""
+    beside = values[values.notna() & ~values.isin(levels)]
+    if beside.empty:
+        return values, []
+    counts = {str(value): int(number) for value, number in beside.value_counts().items()}
+    detail = f"{values.name}: {len(beside)} patients have values that are none of its levels, and count as missing."
+    return values.where(values.isin(levels)), [Finding(f"levels: {values.name}", "warn", detail, counts)]
 
 
 def with_outcomes(clinical: pd.DataFrame, path: str, endpoint: str) -> pd.DataFrame:

@@ -36,16 +36,15 @@ def outcome(case: Mapping[str, Any]) -> tuple[str, float | None]:
 def covariates(case: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the covariates of a case as text, None where nobody said.
 
-    Age is in years. Stages lose their sub-stage (``Stage IIIA`` is ``III``); a grade or stage that says that it could
-    not be assessed (``GX``, ``Stage X``) is missing.
+    Age is in years. Stages lose their sub-stage (``Stage IIIA`` is ``III``), ``Grade III`` is ``G3``; a grade or stage
+    that says that it could not be assessed (``GX``, ``Stage X``) is missing.
     """
     diagnosis = primary_diagnosis(case)
-    grade = _first(diagnosis.get(name) for name in GRADES)
     return {
         "age": _age(case, diagnosis),
         "sex": _first([*values(case, "demographic.sex_at_birth"), *values(case, "demographic.gender")]),
         "stage": _first(_stage(diagnosis.get(name)) for name in STAGES),
-        "grade": None if grade in {"GX", "GB"} else grade,
+        "grade": _first(_grade(diagnosis.get(name)) for name in GRADES),
         "histology": _first([diagnosis.get("primary_diagnosis")]),
         "race": _first(values(case, "demographic.race")),
         "project": _first(values(case, "project.project_id")),
@@ -78,6 +77,11 @@ def _age(case: Mapping[str, Any], diagnosis: Mapping[str, Any]) -> str | None:
 def _stage(value: Any) -> str | None:
     found = re.match(r"(?:Stage )?(0|IV|III|II|I)(?![IVX])", str(value or ""))
     return found.group(1) if found else None
+
+
+def _grade(value: Any) -> str | None:
+    roman = {"Grade I": "G1", "Grade II": "G2", "Grade III": "G3", "Grade IV": "G4"}
+    return None if value in {"GX", "GB", "Grade Not Assigned"} else roman.get(value, value)
 
 
 def _first(found: Iterable[Any]) -> Any:
