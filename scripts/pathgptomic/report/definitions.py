@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathgptomic.report.predictions import Cohort
+from pathgptomic.report.scores import LEAST_TEST_PART
 from pathgptomic.report.settings import EvaluationSettings
 
 
@@ -10,10 +11,12 @@ def definitions(settings: EvaluationSettings, cohort: Cohort) -> dict[str, str]:
     """Return a sentence or two for each metric, interval and test, with the settings of this run."""
     level = f"{100 * (1 - settings.alpha):g} %"
     splits = "a partition into folds" if cohort.is_partition() else "splits whose test parts overlap"
+    small = cohort.test.sum(axis=1).min() < LEAST_TEST_PART
+    among = "among the cross-fitted risks of the training part" if small else "within the test part"
     return {
         "seed": "Log-hazards are averaged over the seeds before any metric; single seeds are listed beside the mean.",
-        "pooled": "Each tested patient once: the percentile of the log-hazard within the test part, averaged over the "
-        "folds in which the patient was tested; predicted survival is averaged in the same way.",
+        "pooled": f"Each tested patient once: the percentile of the log-hazard {among}, averaged over the folds in "
+        "which the patient was tested; predicted survival is averaged in the same way.",
         "survival": "Predicted survival of every model: one-covariate Cox slope and Breslow baseline, fitted on the "
         "cross-fitted risks of the training part and applied to the test part.",
         "harrell_c": "Harrell's C-index (lifelines): share of comparable pairs of patients in which the one who died "

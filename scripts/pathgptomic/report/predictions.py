@@ -30,7 +30,7 @@ class Cohort:
     train, test
         Role of each patient in each fold, bool, shape (F, N).
     subgroups
-        Level of each patient in each subgroup column, shape (N,); empty text where it is not known.
+        Level of each patient in each subgroup column that has more than one, shape (N,); empty text where not known.
     """
 
     patients: pd.Index
@@ -65,7 +65,7 @@ class Cohort:
             folds=folds,
             train=masks["train"],
             test=masks["test"],
-            subgroups={column: table[column].fillna("").astype(str).to_numpy() for column in subgroups},
+            subgroups={name: level for name in subgroups if len(set(level := _levels(table[name])) - {""}) > 1},
         )
 
     def ratio(self) -> float:
@@ -93,6 +93,10 @@ class Predictions:
     model: str
     by_seed: dict[int, Risks]
     mean: Risks
+
+
+def _levels(column: pd.Series) -> np.ndarray:
+    return column.fillna("").astype(str).to_numpy()
 
 
 def read_predictions(path: str | Path, model: str, cohort: Cohort) -> Predictions:

@@ -17,6 +17,7 @@ from pathgptomic.report.curves import training_percentile
 from pathgptomic.report.predictions import Cohort, Risks
 
 POOLED = "pooled"
+LEAST_TEST_PART = 20  # patients; percentiles within fewer say too little
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class PooledScores:
     """One model in all its test parts, patient by patient: means over the folds in which a patient was tested.
 
     `risk` is the mean of the percentiles within each test part, since log-hazards of different folds have no common
-    scale; `percentile`, predicted survival and recalibrated log-hazard are plain means.
+    scale; where a test part is too small for that (leave-one-site-out), it is the mean training percentile.
+    `percentile`, predicted survival and recalibrated log-hazard are plain means.
     """
 
     parts: Sequence[FoldScores]
@@ -91,9 +93,12 @@ class PooledScores:
             tested[part.rows] += 1
         rows = np.flatnonzero(tested)
         pooled = cls(parts, rows, np.empty(0), np.empty(0), tested[rows])
+        percentile = pooled._mean([part.percentile for part in parts])
+        risk = pooled._mean([(rankdata(part.risk) - 0.5) / len(part.risk) for part in parts])
+        if pooled.has_survival and min(len(part.rows) for part in parts) < LEAST_TEST_PART:
+            risk = percentile
         # rounded, since means of equal percentiles must be equal to the last bit to count as ties
-        risk = np.round(pooled._mean([(rankdata(part.risk) - 0.5) / len(part.risk) for part in parts]), 12)
-        return cls(parts, rows, risk, pooled._mean([part.percentile for part in parts]), tested[rows])
+        return cls(parts, rows, np.round(risk, 12), percentile, tested[rows])
 
     @property
     def has_survival(self) -> bool:

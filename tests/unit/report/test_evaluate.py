@@ -261,6 +261,27 @@ def test_one_fold_has_no_t_test_and_a_fold_without_pairs_no_value(tmp_path):
     assert (discrimination["events"] == 0).all()
 
 
+def test_many_tiny_test_parts_are_pooled_on_the_scale_of_the_training_part(tmp_path):
+    # 18 sites of 5 patients: ranks within a site know nothing of the other sites
+    write_cohort(tmp_path, patients=90, folds=18)
+    for name in ("clinical-cox", "strong"):
+        write_predictions(tmp_path, name, signal=2)
+    tables = run(tmp_path, TWO, EvaluationSettings(bootstrap=100, permutations=2))
+    rows = pd.read_csv(tmp_path / "strong.tsv", sep="\t").query("role == 'test'").set_index("patient_id")
+    outcome = pd.read_csv(tmp_path / "patients.tsv", sep="\t").set_index("patient_id").loc[rows.index]
+    same_scale = concordance_index(outcome["time_days"], -rows["log_hazard"], outcome["event"])
+    assert value(tables["metrics"], "strong", "harrell_c", "pooled") == pytest.approx(same_scale, abs=0.01)
+    methods = json.loads((tmp_path / "of 2" / "methods.json").read_text())
+    assert "among the cross-fitted risks" in methods["definitions"]["pooled"]
+
+
+def test_a_column_with_one_level_is_no_subgroup(folder, tmp_path):
+    patients = pd.read_csv(folder / "patients.tsv", sep="\t").assign(stratum="one", site="")
+    patients.to_csv(tmp_path / "patients.tsv", sep="\t", index=False)
+    cohort = Cohort.read(tmp_path / "patients.tsv", folder / "splits.tsv", ("stratum", "site", "idh"))
+    assert set(cohort.subgroups) == {"idh"}
+
+
 def test_methods_say_what_was_done(folder, tables):
     methods = json.loads((folder / "of 4" / "methods.json").read_text())
     assert methods["test_parts"] == "overlapping"
