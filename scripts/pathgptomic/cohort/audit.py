@@ -46,8 +46,8 @@ def check_time_unit(clinical: pd.DataFrame, unit: str, path: str) -> Finding:
     """Hold the times against what is possible.
 
     Decided by the longest follow-up alone (above 80 years, or an age above 120 at its end; under one year), which tells
-    days from months or years both ways. Weeks for days, and years for months, stay within what is possible and are not
-    found; the evidence lists the longest follow-up in every unit, for a look by eye.
+    days from months or years both ways. Units close to one another (weeks for days, years for months) may stay within
+    what is possible and are not found then; the evidence lists the longest follow-up in every unit, for a look by eye.
     """
     time = clinical["time_days"].to_numpy(float)
     written = time / DAYS[unit]
