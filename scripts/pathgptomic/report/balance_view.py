@@ -6,7 +6,6 @@ must show less of that, on the same patients.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np

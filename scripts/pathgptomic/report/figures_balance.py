@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from pathgptomic.files import atomic
 from pathgptomic.report import style
 from pathgptomic.report.balance_view import LEARNT, UNSEEN, WHOLE
+from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import count, listed, number
 
 ENOUGH = 0.5  # of the fits must still be training for an epoch to be drawn
@@ -35,17 +36,16 @@ PANELS = {
 }
 
 
-def plot_balance(*, balance: pd.DataFrame, titles: dict[str, str], out: str | Path) -> None:
+def plot_balance(*, balance: str | Path, summary: str | Path, out: str | Path) -> None:
     """Draw one figure a trained model with several branches into the folder `out`, all on the same scales.
 
     Parameters
     ----------
-    balance
-        Content of balance.tsv.
-    titles
-        Model -> its title, in the order of the report.
+    balance, summary
+        balance.tsv and summary.tsv of the evaluation.
     """
-    drawn = {model: _enough(balance[balance["model"] == model]) for model in titles}
+    table, titles = read_table(balance), dict(read_table(summary)[["model", "title"]].to_numpy())
+    drawn = {model: _enough(table[table["model"] == model]) for model in titles}
     drawn = {model: rows for model, rows in drawn.items() if (rows["quantity"] == "rho").any()}
     limits = _limits(pd.concat(drawn.values())) if drawn else {}
     with atomic(out) as folder:
@@ -81,10 +81,10 @@ def _plot_model(rows: pd.DataFrame, title: str, limits: dict, path: Path) -> Non
     heights = [panel.height for panel in panels.values()]
     height = 1.1 + sum(heights) + 0.14 * (len(heights) - 1)
     with style.drawing():
-        figure = Figure(figsize=(4.0, height))
+        figure = Figure(figsize=(style.PANEL_WIDTH, height))
         top = height - 0.68
         for name, panel in panels.items():
-            axes = figure.add_axes((0.215, (top - panel.height) / height, 0.56, panel.height / height))
+            axes = figure.add_axes((0.245, (top - panel.height) / height, 0.5, panel.height / height))
             _dress(axes, name, panel.label, limits)
             for quantity, line in panel.quantities.items():
                 _draw(axes, rows[rows["quantity"] == quantity], line)
@@ -101,7 +101,9 @@ def _dress(axes: Axes, name: str, label: str, limits: dict) -> None:
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_locator(FixedLocator([2.0**power for power in (-4, -3, -2, -1, 0, 1, 2, 3, 4)]))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}"))
+        axes.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
+        )
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif name == "coefficient":
         axes.set_yticks([0, 0.5, 1])
@@ -109,7 +111,7 @@ def _dress(axes: Axes, name: str, label: str, limits: dict) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelbottom=False)
     axes.set_ylabel(label, fontsize=7.5)
-    axes.yaxis.set_label_coords(-0.22, 0.5)
+    axes.yaxis.set_label_coords(-0.3, 0.5)
     style.rule_lines(axes)
 
 
@@ -157,5 +159,7 @@ def _words(rows: pd.DataFrame) -> str:
     parts = []
     for branch in sorted(set(rows["branch"]) - {WHOLE}):
         learnt, unseen = (ends.get((quantity, branch)) for quantity in (LEARNT, UNSEEN))
-        parts.append(f"{branch} {number(learnt)} on its own training patients and {number(unseen)} on patients left out")
+        parts.append(
+            f"{branch} {number(learnt)} on its own training patients and {number(unseen)} on patients left out"
+        )
     return f"C-index of each branch alone in the last epochs: {listed(parts)}."

@@ -8,26 +8,28 @@ from matplotlib.figure import Figure
 
 from pathgptomic.files import atomic
 from pathgptomic.report import style
+from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import count, listed, missing, number, p_value
 
 MARKS = ((style.BLUE, "o"), (style.GREEN, "s"), (style.PURPLE, "^"), (style.ORANGE, "D"), (style.GREY, "v"))
 ALL = 0  # the group of all patients
 
 
-def plot_calibration(*, calibration: pd.DataFrame, summary: pd.DataFrame, out: str | Path) -> None:
+def plot_calibration(*, calibration: str | Path, summary: str | Path, out: str | Path) -> None:
     """Draw one figure a model into the folder `out`, named by the model.
 
     Parameters
     ----------
     calibration
-        Content of calibration.tsv.
+        calibration.tsv of the evaluation.
     summary
-        Content of summary.tsv; gives title, calibration slope and D-calibration of each model.
+        summary.tsv; gives title, calibration slope and D-calibration of each model.
     """
+    table = read_table(calibration)
     with atomic(out) as folder:
         folder.mkdir()
-        for model in summary.to_dict("records"):
-            rows = calibration[(calibration["model"] == model["model"]) & (calibration["group"] != ALL)]
+        for model in read_table(summary).to_dict("records"):
+            rows = table[(table["model"] == model["model"]) & (table["group"] != ALL)]
             if rows["observed"].notna().any():
                 _plot_model(rows, model, folder / f"{model['model']}.svg")
 
@@ -40,8 +42,8 @@ def month_words(horizon: str) -> str:
 
 def _plot_model(rows: pd.DataFrame, model: dict, path: Path) -> None:
     with style.drawing():
-        figure = Figure(figsize=(4.0, 3.9))
-        axes = figure.add_axes((0.18, 0.12, 0.78, 0.72))
+        figure = Figure(figsize=(style.PANEL_WIDTH, 3.3))
+        axes = figure.add_axes((0.215, 0.135, 0.745, 0.68))
         _dress(axes)
         horizons = rows.sort_values("time_days")["horizon"].unique()
         for mark, horizon in zip(MARKS, horizons, strict=False):
@@ -67,8 +69,14 @@ def _draw(axes: Axes, rows: pd.DataFrame, label: str, colour: str, marker: str) 
     rows = rows.dropna(subset="observed").sort_values("predicted")
     axes.vlines(rows["predicted"], rows["ci_low"], rows["ci_high"], color=colour, linewidth=0.9, alpha=0.55)
     axes.plot(
-        rows["predicted"], rows["observed"], marker=marker, color=colour, markersize=4.5, markeredgewidth=0,
-        linewidth=0.9, label=label,
+        rows["predicted"],
+        rows["observed"],
+        marker=marker,
+        color=colour,
+        markersize=4.5,
+        markeredgewidth=0,
+        linewidth=0.9,
+        label=label,
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from pathgptomic.cohort.tables import read_flow, read_splits
 from pathgptomic.report import style
 from pathgptomic.report.wording import count, listed
 
@@ -19,22 +20,20 @@ GAP = 22.0
 CHARACTERS = 46  # that fit into a box
 
 
-def plot_flow(*, flow: pd.DataFrame, splits: pd.DataFrame, out: str | Path) -> None:
+def plot_flow(*, flow: str | Path, splits: str | Path, out: str | Path) -> None:
     """Draw the patient flow.
 
     Parameters
     ----------
-    flow
-        Columns step, reason, dropped, remaining, events (the content of flow.tsv).
-    splits
-        Columns fold, patient_id, role (the content of splits.tsv).
+    flow, splits
+        flow.tsv and splits.tsv of the cohort.
     out
         The SVG file to write.
     """
-    rows = flow_rows(flow)
+    rows, roles = flow_rows(read_flow(flow)), read_splits(splits)
     with style.drawing():
-        figure = _draw(rows, split_words(splits))
-        style.save(figure, out, title="Patient flow", description=flow_words(rows, splits))
+        figure = _draw(rows, split_words(roles))
+        style.save(figure, out, title="Patient flow", description=flow_words(rows, roles))
 
 
 def flow_rows(flow: pd.DataFrame) -> list[dict]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pathgptomic.report import style
+from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import DASH, count, interval, missing, number, signed
 
 WIDTH = 680.0  # points; the row height and the columns too
@@ -18,15 +19,15 @@ COLUMNS = {"name": 6.0, "plot": 236.0, "plot_end": 446.0, "c": 462.0, "gain": 58
 NAME_CHARACTERS = 44
 
 
-def plot_forest(*, summary: pd.DataFrame, metrics: pd.DataFrame, headline: str, clinical: str, out: str | Path) -> None:
+def plot_forest(*, summary: str | Path, metrics: str | Path, headline: str, clinical: str, out: str | Path) -> None:
     """Draw the forest plot of all models.
 
     Parameters
     ----------
     summary
-        Content of summary.tsv, rows in the order of the report.
+        summary.tsv of the evaluation, rows in the order of the report.
     metrics
-        Content of metrics.tsv; gives the C-index of the single folds.
+        metrics.tsv; gives the C-index of the single folds.
     headline
         Model that the report is about; drawn in colour.
     clinical
@@ -34,9 +35,10 @@ def plot_forest(*, summary: pd.DataFrame, metrics: pd.DataFrame, headline: str, 
     out
         The SVG file to write.
     """
+    table, metrics = read_table(summary), read_table(metrics)
     folds = metrics[(metrics["metric"] == "harrell_c") & (metrics["seed"] == "mean") & (metrics["subset"] == "")]
     folds = folds[folds["fold"] != "pooled"].groupby("model")["value"].apply(list)
-    rows = forest_rows(summary)
+    rows = forest_rows(table)
     height = HEAD + ROW * len(rows) + FOOT
     with style.drawing():
         figure = Figure(figsize=(WIDTH / 72, height / 72))
@@ -45,16 +47,24 @@ def plot_forest(*, summary: pd.DataFrame, metrics: pd.DataFrame, headline: str, 
         page.axis("off")
         left, right = COLUMNS["plot"], COLUMNS["plot_end"]
         axes = figure.add_axes((left / WIDTH, FOOT / height, (right - left) / WIDTH, ROW * len(rows) / height))
-        _dress(axes, summary, folds, len(rows), clinical)
+        _dress(axes, table, folds, len(rows), clinical)
         _head(page)
         for place, row in enumerate(rows):
             y = HEAD + ROW * (place + 0.5)
             if isinstance(row, str):
                 page.text(COLUMNS["name"], y + 2, row, va="center", color=style.MUTED, fontsize=8)
             else:
-                _row(page, axes, row, y, place, folds.get(row["model"], []), {headline: style.BLUE, clinical: style.ORANGE})
-        page.text(COLUMNS["name"], height - 8, _foot(summary), fontsize=7.5, color=style.MUTED, va="center")
-        style.save(figure, out, title="C-index of all models", description=forest_words(summary))
+                _row(
+                    page,
+                    axes,
+                    row,
+                    y,
+                    place,
+                    folds.get(row["model"], []),
+                    {headline: style.BLUE, clinical: style.ORANGE},
+                )
+        page.text(COLUMNS["name"], height - 8, _foot(table), fontsize=7.5, color=style.MUTED, va="center")
+        style.save(figure, out, title="C-index of all models", description=forest_words(table))
 
 
 def forest_rows(summary: pd.DataFrame) -> list:
@@ -119,7 +129,9 @@ def _row(page: Axes, axes: Axes, row: dict, y: float, place: int, folds: list, c
     marker = {"marker": "D" if strong else "s", "markersize": 5.5 if strong else 4.5}
     axes.plot(row["c_mean"], place, color=colour, markeredgewidth=0, zorder=4, **marker)
     page.text(COLUMNS["c"], y, number(row["c_mean"]), va="center", fontweight=weight, fontsize=8)
-    page.text(COLUMNS["c"] + 28, y, interval(row["c_ci_low"], row["c_ci_high"]), va="center", fontsize=8, color=style.MUTED)
+    page.text(
+        COLUMNS["c"] + 28, y, interval(row["c_ci_low"], row["c_ci_high"]), va="center", fontsize=8, color=style.MUTED
+    )
     page.text(COLUMNS["gain"], y, _gain(row), va="center", fontsize=8)
 
 

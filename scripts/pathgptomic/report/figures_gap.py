@@ -1,5 +1,6 @@
 """How far each model's C-index falls from the patients that it was fitted on to patients that it has not seen."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -7,13 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pathgptomic.report import style
-from pathgptomic.report.wording import count, listed, number
+from pathgptomic.report.sources import read_table
+from pathgptomic.report.wording import listed, number
 
 WIDTH = 560.0  # points
 ROW = 22.0
 HEAD = 40.0
 FOOT = 34.0
 PLOT = (212.0, 466.0)
+MOST = 10  # models in the figure
 POINTS = {  # metric -> (words, filling)
     "harrell_c_train": ("fitted on", True),
     "harrell_c_inner": ("left out of fitting", None),
@@ -21,21 +24,21 @@ POINTS = {  # metric -> (words, filling)
 }
 
 
-def plot_gap(*, metrics: pd.DataFrame, titles: dict[str, str], colours: dict[str, str], out: str | Path) -> None:
+def plot_gap(*, metrics: str | Path, catalogue: Mapping[str, Mapping], out: str | Path) -> None:
     """Draw each model's C-index on fitted, left-out and test patients on one line.
 
     Parameters
     ----------
     metrics
-        Content of metrics.tsv.
-    titles
-        Model -> its title: the models to draw, in order.
-    colours
-        Model -> colour; others are grey.
+        metrics.tsv of the evaluation.
+    catalogue
+        What the models are, see `catalogue.py`.
     out
         The SVG file to write.
     """
-    values = gap_values(metrics, list(titles))
+    values = gap_values(read_table(metrics), gap_models(catalogue))
+    titles = {model: str(catalogue[model]["title"]) for model in values.index}
+    colours = {next(iter(catalogue)): style.BLUE}
     height = HEAD + ROW * len(values) + FOOT
     with style.drawing():
         figure = Figure(figsize=(WIDTH / 72, height / 72))
@@ -52,15 +55,33 @@ def plot_gap(*, metrics: pd.DataFrame, titles: dict[str, str], colours: dict[str
             _draw(axes, row, place, colour)
             y = HEAD + ROW * (place + 0.5)
             weight = "bold" if model in colours else "normal"
-            page.text(6, y, titles[model], va="center", color=colour if model in colours else style.INK, fontweight=weight)
-            page.text(PLOT[1] + 18, y, number(row["harrell_c_train"] - row["harrell_c"]), va="center", fontweight=weight)
+            page.text(
+                6, y, titles[model], va="center", color=colour if model in colours else style.INK, fontweight=weight
+            )
+            page.text(
+                PLOT[1] + 18, y, number(row["harrell_c_train"] - row["harrell_c"]), va="center", fontweight=weight
+            )
         style.save(figure, out, title="C-index on seen and unseen patients", description=gap_words(values, titles))
+
+
+def gap_models(catalogue: Mapping[str, Mapping]) -> list[str]:
+    """Return the models to draw: those that are balanced, each beside its unbalanced twin, then those of one branch.
+
+    Where nothing is balanced: every network of several branches.
+    """
+    pairs = [name for model, facts in catalogue.items() if facts["unbalanced"] for name in (model, facts["unbalanced"])]
+    fused = pairs or [model for model, facts in catalogue.items() if len(facts["branches"]) > 1 and facts["strategy"]]
+    single = [model for model, facts in catalogue.items() if facts["kind"] == "model" and len(facts["branches"]) == 1]
+    return list(dict.fromkeys([*fused, *single]))[:MOST]
 
 
 def gap_values(metrics: pd.DataFrame, models: list[str]) -> pd.DataFrame:
     """Return the means over the folds: models x (fitted on, left out, test)."""
     chosen = metrics[
-        metrics["metric"].isin(POINTS) & (metrics["fold"] != "pooled") & (metrics["seed"] == "mean") & (metrics["subset"] == "")
+        metrics["metric"].isin(POINTS)
+        & (metrics["fold"] != "pooled")
+        & (metrics["seed"] == "mean")
+        & (metrics["subset"] == "")
     ]
     means = chosen.groupby(["model", "metric"])["value"].mean().unstack()
     return means.reindex(index=models, columns=list(POINTS)).dropna(subset="harrell_c")
@@ -93,7 +114,9 @@ def _head(page: Axes) -> None:
         _mark(page, x + 4, 10, style.MUTED, filled)
         page.text(x + 12, 10, words, fontsize=8, va="center")
         x += 24 + 4.6 * len(words)
-    page.text(PLOT[0], 21, "the closer together, the less was learnt by heart", color=style.MUTED, fontsize=7.5, va="center")
+    page.text(
+        PLOT[0], 21, "the closer together, the less was learnt by heart", color=style.MUTED, fontsize=7.5, va="center"
+    )
 
 
 def _draw(axes: Axes, row: pd.Series, place: int, colour: str) -> None:

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 
 from pathgptomic.files import atomic
 from pathgptomic.report import style
+from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import DAYS_PER_YEAR, count, interval, listed, missing, number, p_value
 
 TICK_YEARS = (0.25, 0.5, 1, 2, 5, 10)  # steps of the time axis, the first that needs at most six of them
 LEAST_AT_RISK = 0.05  # of the patients: the curves end where fewer are followed
 RISK_WORDS = ("low", "intermediate", "high")
-LEFT = 0.2  # of the figure's width, left of the axis
+LEFT = 0.26  # of the figure's width, left of the axis
 AT_RISK_ROW = 0.155  # inches
-CHARACTER = 0.021  # of the axis' length, for one character of a curve's name
+CHARACTER = 0.027  # of the axis' length, for one character of a curve's name
 ENOUGH = 0.12  # room for a name above its curve, as a share of the patients
 
 
@@ -37,25 +38,22 @@ class Line:
 
 
 def plot_survival_curves(
-    *, curves: pd.DataFrame, groups: pd.DataFrame, titles: dict[str, str], out: str | Path
+    *, curves: str | Path, groups: str | Path, summary: str | Path, out: str | Path
 ) -> None:
-    """Draw one figure a model into the folder `out`, named by the model.
+    """Draw one figure a model into the folder `out`, named by the model; models without curves have none.
 
     Parameters
     ----------
-    curves
-        Content of survival_curves.tsv.
-    groups
-        Content of risk_groups.tsv.
-    titles
-        Model -> its title, in the order of the report; models without curves have no figure.
+    curves, groups, summary
+        survival_curves.tsv, risk_groups.tsv and summary.tsv of the evaluation.
     """
+    all_curves, all_groups = read_table(curves), read_table(groups)
     with atomic(out) as folder:
         folder.mkdir()
-        for model, title in titles.items():
-            rows = curves[curves["model"] == model]
+        for model, title in read_table(summary)[["model", "title"]].to_numpy():
+            rows = all_curves[all_curves["model"] == model]
+            chosen = all_groups[(all_groups["model"] == model) & (all_groups["fold"] == "pooled")]
             if not rows.empty:
-                chosen = groups[(groups["model"] == model) & (groups["fold"] == "pooled")]
                 _plot_model(rows, chosen.sort_values("group"), title, folder / f"{model}.svg")
 
 
@@ -86,9 +84,9 @@ def _plot_model(curves: pd.DataFrame, groups: pd.DataFrame, title: str, path: Pa
         for (number, rows), colour in zip(curves.groupby("group"), _colours(curves["group"].nunique()), strict=True)
     ]
     last = horizon(curves)
-    height = 3.05 + AT_RISK_ROW * len(lines)
+    height = 2.85 + AT_RISK_ROW * len(lines)
     with style.drawing():
-        figure = Figure(figsize=(4.0, height))
+        figure = Figure(figsize=(style.PANEL_WIDTH, height))
         below = 0.66 + AT_RISK_ROW * len(lines)
         axes = figure.add_axes((LEFT, below / height, 0.96 - LEFT, (height - below - 0.62) / height))
         for line in lines:

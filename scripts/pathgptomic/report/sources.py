@@ -5,7 +5,20 @@ from pathlib import Path
 import pandas as pd
 
 # words that may be empty and are never missing; every other column may hold NA
-WORDS = ("model", "title", "family", "metric", "fold", "seed", "subset", "note", "branch", "quantity", "label", "against")
+WORDS = (
+    "model",
+    "title",
+    "family",
+    "metric",
+    "fold",
+    "seed",
+    "subset",
+    "note",
+    "branch",
+    "quantity",
+    "label",
+    "against",
+)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -56,12 +56,14 @@ def load_drawing(path: str | Path, *, folder: str | Path, caption: str = "") -> 
     if not body.startswith("<svg") or not body.endswith("</svg>"):
         raise ValueError(f"{path} holds no <svg> element; delete the file and let the workflow draw it again.")
     if re.search(r"<script|<foreignObject|\son\w+\s*=|href\s*=\s*[\"'](?!#)", body, flags=re.IGNORECASE):
-        raise ValueError(f"{path} holds a script or an outside link; delete the file and let the workflow draw it again.")
+        raise ValueError(
+            f"{path} holds a script or an outside link; delete the file and let the workflow draw it again."
+        )
     name = re.sub(r"[^a-z0-9]+", "-", str(path.relative_to(folder).with_suffix("")).lower())
     return Drawing(
         title=_content(body, "title"),
         description=_content(body, "desc"),
-        drawing=Markup(_inline(body, name)),  # noqa: S704 - checked above, drawn by this workflow
+        drawing=Markup(_inline(body, name)),
         file=str(path.relative_to(folder)),
         caption=caption,
     )

@@ -77,3 +77,14 @@ def size(bytes_: float) -> str:
         if bytes_ >= factor:
             return f"{bytes_ / factor:.3g} {unit}"
     return f"{bytes_:.0f} B"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """Return '83 %', or a dash."""
+    return DASH if missing(share) else f"{100 * share:.{digits}f} %"
+
+
+def in_sentence(title: str) -> str:
+    """Return a title as it stands inside a sentence: a plain first word loses its capital, a name keeps it."""
+    first = title.split(" ")[0]
+    return title[:1].lower() + title[1:] if first[1:].islower() or len(first) == 1 else title
