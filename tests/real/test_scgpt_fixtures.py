@@ -103,6 +103,7 @@ def test_forty_gliomas_are_embedded(shared: Path, gliomas: Path, tmp_path: Path)
         settings={"quality_profiles": 8},
         seed=17,
         device="cpu",
+        backend="native",
         index="patient_id",
         embeddings=str(tmp_path / "embeddings.parquet"),
         quality=str(tmp_path / "quality.tsv"),

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pathgptomic.files import atomic, remove, sha256_file
 from pathgptomic.genomics.checkpoint import Checkpoint, read_checkpoint
 from pathgptomic.genomics.profiles import Profiles
+from pathgptomic.genomics.published import run_published
 from pathgptomic.genomics.scgpt import ScGPT
 from pathgptomic.genomics.tokens import Selection, Sequence, Tokeniser, share_of_ties
 from pathgptomic.seeds import rng
@@ -47,6 +48,7 @@ def embed_profiles(
     settings: dict[str, object],
     seed: int,
     device: str,
+    backend: str,
     index: str,
     embeddings: str,
     quality: str,
@@ -65,6 +67,8 @@ def embed_profiles(
         Seed of the run.
     device
         auto, cpu or cuda.
+    backend
+        native, or reference for the published package.
     index
         Name of the table's index, such as ``patient_id``.
     embeddings
@@ -79,10 +83,13 @@ def embed_profiles(
     source = read_checkpoint(checkpoint, sha256=sha256)
     profiles = Profiles(expression, source.vocabulary, minimum_known=chosen.minimum_known)
     logger.info("%d profiles; %.1f %% of the genes are known", len(profiles.names), 100 * profiles.known_share)
-    embedder = Embedder(source, profiles, chosen, seed, torch_device)
-    key = _key(expression, source, chosen, seed, embedder.model.dtype)
-    table, facts = embedder.run(Path(f"{embeddings}.shards") / key)
-    facts["draw_cosine"] = embedder.draw_cosine(table)
+    if backend == "reference":
+        table, facts = run_published(profiles, checkpoint, seed=seed, device=torch_device.type)
+    else:
+        embedder = Embedder(source, profiles, chosen, seed, torch_device)
+        key = _key(expression, source, chosen, seed, embedder.model.dtype)
+        table, facts = embedder.run(Path(f"{embeddings}.shards") / key)
+        facts["draw_cosine"] = embedder.draw_cosine(table)
     facts["others_cosine"] = _others_cosine(table).reindex(facts.index)
     silent = facts.index[facts["sequences"] == 0]
     if len(silent):

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+
+from pathgptomic.genomics.profiles import Profiles
+from pathgptomic.genomics.tokens import share_of_ties
 
 MAX_LENGTH = 1200
 
@@ -100,6 +104,37 @@ def one_stream() -> Iterator[None]:
         os.sched_getaffinity = affinity
 
 
+@contextlib.contextmanager
+def record_draws() -> Iterator[list[tuple[np.ndarray, np.ndarray | None]]]:
+    """Record what the package draws, profile by profile: numbers for tied values, and the order of a long profile."""
+    package = load_package()
+    draws: list[tuple[np.ndarray, np.ndarray | None]] = []
+    uniform, permutation = np.random.rand, torch.randperm
+
+    def recorded_uniform(*shape: int) -> np.ndarray:
+        drawn = uniform(*shape)
+        draws.append((drawn, None))
+        return drawn.copy()
+
+    def recorded_permutation(*arguments: Any, **named: Any) -> torch.Tensor:
+        drawn = permutation(*arguments, **named)
+        draws[-1] = (draws[-1][0], drawn.numpy().copy())
+        return drawn
+
+    batches = package.get_batch_cell_embeddings
+
+    def recorded(*arguments: Any, **named: Any) -> np.ndarray:
+        np.random.rand, torch.randperm = recorded_uniform, recorded_permutation
+        return batches(*arguments, **named)
+
+    package.get_batch_cell_embeddings = recorded
+    try:
+        yield draws
+    finally:
+        np.random.rand, torch.randperm = uniform, permutation
+        package.get_batch_cell_embeddings = batches
+
+
 def embed_published(
     matrix: Any, genes: list[str], folder: str | Path, *, seed: int, device: str, batch_size: int = 64
 ) -> np.ndarray:
@@ -148,3 +183,21 @@ def embed_published(
     finally:
         package.get_batch_cell_embeddings = batches
     return result.obsm["X_scGPT"]
+
+
+def run_published(profiles: Profiles, folder: str, *, seed: int, device: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Embed all profiles of a file with the published package, and return embeddings and facts as `Embedder.run` does.
+
+    The package crashes at a profile without a known gene; such profiles are kept from it.
+    """
+    matrix = profiles.read(np.arange(len(profiles.names)))
+    expressed = matrix.getnnz(axis=1)
+    ties = [share_of_ties(row.data) if row.nnz else np.nan for row in matrix]
+    names = pd.Index(profiles.names)
+    facts = pd.DataFrame(
+        {"expressed": expressed, "ties": ties, "sequences": (expressed > 0).astype(int), "draw_cosine": np.nan},
+        index=names,
+    )
+    vectors = embed_published(matrix[expressed > 0], profiles.genes, folder, seed=seed, device=device)
+    columns = [f"scgpt_{column}" for column in range(vectors.shape[1])]
+    return pd.DataFrame(vectors, index=names[expressed > 0], columns=columns), facts

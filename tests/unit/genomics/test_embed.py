@@ -42,6 +42,7 @@ def _run(data: anndata.AnnData, scgpt: str, folder: Path, **settings) -> tuple[p
         settings={"max_length": 21, **settings},
         seed=seed,
         device="cpu",
+        backend="native",
         index="patient_id",
         embeddings=str(folder / "embeddings.parquet"),
         quality=str(folder / "quality.tsv"),
