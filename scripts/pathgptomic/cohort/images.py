@@ -92,7 +92,7 @@ def slide_owners(slides: Sequence[str], rule: Mapping[str, Any], patients: Seque
     if rule["pattern"] or rule["characters"] or rule["replace"]:
         names = pd.Series(list(slides), dtype=object)
         if rule["pattern"]:  # a file of another kind among the slides is reported, not fatal
-            names = names.where(names.str.contains(rule["pattern"], regex=True))
+            names = names.where(names.str.extract(rule["pattern"], expand=False).notna())
         return pd.Series(patient_ids(names, rule, folder), index=list(slides))
     known = set(patients)
     owners = []

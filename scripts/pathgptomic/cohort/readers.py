@@ -154,7 +154,8 @@ def plain(word: Any) -> str:
 
 def require_columns(path: str | Path, known: Sequence[str], columns: Sequence[str]) -> None:
     """Raise a sentence if `path` lacks one of `columns`."""
-    missing = next((column for column in columns if column not in set(known)), None)
+    present = set(known)
+    missing = next((column for column in columns if column not in present), None)
     if missing is not None:
         names = ", ".join(repr(name) for name in list(known)[:12])
         raise ValueError(f"{path} has no column {missing!r}; it has {names}{' ...' if len(known) > 12 else ''}.")
