@@ -136,6 +136,33 @@ rule simulate_mirror:
         "../scripts/simulate_mirror.py"
 
 
+# runs in the environment of the singlecell stage: it writes TileDB-SOMA
+rule simulate_cells:
+    output:
+        cells=resolve(CONFIG, "resources/{cohort}/cells.h5ad"),
+        census=directory(resolve(CONFIG, "resources/{cohort}/census")),
+    log:
+        "logs/{cohort}/simulate_cells.log",
+    benchmark:
+        "benchmarks/{cohort}/simulate_cells.tsv"
+    wildcard_constraints:
+        cohort="|".join(SIMULATED) or "none",
+    conda:
+        "../envs/singlecell.yaml"
+    container:
+        IMAGES["singlecell"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(4),
+        runtime=minutes(30),
+    params:
+        settings=simulation_settings,
+        seed=CONFIG["seed"],
+        code=code_digest("simulate_cells", "cohort/simulate/genes.tsv"),
+    script:
+        "../scripts/simulate_cells.py"
+
+
 rule lock_cohort:
     input:
         unpack(lock_inputs),
