@@ -16,7 +16,7 @@ import numpy as np
 from pathgptomic.seeds import derive
 from pathgptomic.survival.inputs import CohortInputs, Fold
 from pathgptomic.survival.preprocess import CovariateEncoder, FeatureScaler
-from pathgptomic.survival.ridge_cox import ridge_cox
+from pathgptomic.survival.ridge_cox import log_likelihood, ridge_cox
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +25,13 @@ CLINICAL_PENALTY = 0.01
 ALPHAS = 30
 SMALLEST_ALPHA = 0.05  # as a share of the largest, at which all coefficients are 0
 L1_RATIO = 0.5
-# prior variance of the log-hazard that a whole omics block may explain, in units of one standardised covariate
-BLOCK_VARIANCE = {"expression": 0.25, "cnv": 0.25, "mutations": 0.25}
+# Prior variance of the log-hazard that a whole omics block explains. The best of nine settings by the cross-fitted loss
+# of the inner parts, summed over TCGA glioma and KIRC; 0.03 to 0.6 differ by less than 0.01 in C.
+BLOCK_VARIANCE = {"expression": 0.25, "cnv": 0.03, "mutations": 0.03}
 TREES = 200
+# Among thousands of features a forest seldom meets the few covariates that matter: of 5 to 40 components, 5 gave the
+# best out-of-bag C in both cohorts.
+COMPONENTS = 5
 TIME_BINS = 40  # the log-rank splits of a forest cost as many operations as there are distinct times
 
 
@@ -65,6 +69,16 @@ class Problem:
         table = self.inputs.features[modality]
         scaler = FeatureScaler.fit(table.iloc[rows], log=modality in self.inputs.linear)
         return scaler.transform(table).astype(float)
+
+    def components(self, modality: str, rows: np.ndarray, count: int) -> np.ndarray:
+        """Return all patients' first `count` principal components of one table; the components are those of `rows`."""
+        x = self.features(modality, rows)
+        x = x - x[rows].mean(axis=0)
+        value, vector = np.linalg.eigh(x[rows] @ x[rows].T)  # in the space of patients, of whom there are fewer
+        first = [place for place in range(len(value) - 1, -1, -1) if value[place] > 1e-8 * value[-1]][:count]
+        vector = vector[:, first] / np.sqrt(value[first])
+        vector = vector * np.sign(vector[np.abs(vector).argmax(axis=0), range(len(first))])  # the sign is arbitrary
+        return x @ (x[rows].T @ vector)
 
     def outcome(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return time and event of `rows`."""
@@ -143,15 +157,15 @@ def elastic_net(problem: Problem) -> Scores:
         likelihood[len(used) :] = -np.inf
         shared = slice(len(used))
         inner[fold.inner == part, shared] = left[left_out]
-        kept = problem.fitted(rows)
-        likelihood[shared] += _log_likelihood(problem, left, fitted) - _log_likelihood(problem, left, kept)
+        for sign, who in ((1, fitted), (-1, problem.fitted(rows))):
+            likelihood[shared] += sign * log_likelihood(left[who], *problem.outcome(who))
     best = int(np.argmax(likelihood))
     logger.info("fold %d: alpha %.4g, number %d of %d", fold.number, alphas[best], best + 1, len(alphas))
     return Scores(everybody[fold.train, best], inner[:, best], everybody[fold.test, best])
 
 
 def random_survival_forest(problem: Problem) -> Scores:
-    """Random survival forest on covariates and features; left-out log-hazards are the out-of-bag ones.
+    """Random survival forest on covariates and principal components; left-out log-hazards are the out-of-bag ones.
 
     References
     ----------
@@ -162,7 +176,7 @@ def random_survival_forest(problem: Problem) -> Scores:
 
     fold, rows = problem.fold, problem.fitted(problem.fold.train)
     blocks = [
-        problem.clinical(rows, smooth=False) if name == "clinical" else problem.features(name, rows)
+        problem.clinical(rows, smooth=False) if name == "clinical" else problem.components(name, rows, COMPONENTS)
         for name in problem.modalities
     ]
     x = np.concatenate(blocks, axis=1).astype(np.float32)
@@ -211,18 +225,6 @@ def _path(
         model = CoxnetSurvivalAnalysis(l1_ratio=L1_RATIO, tol=1e-5, max_iter=10_000, **options)
         model.fit(x, Surv.from_arrays(event, time))
     return model.coef_, model.alphas_
-
-
-def _log_likelihood(problem: Problem, log_hazards: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the log partial likelihood of each column of `log_hazards` over `rows`."""
-    import torch
-
-    from pathgptomic.survival.cox import cox_loss
-    from pathgptomic.survival.risk_sets import RiskSets
-
-    stacked = torch.from_numpy(np.ascontiguousarray(log_hazards[rows].T))
-    time, event = (np.broadcast_to(each, stacked.shape) for each in problem.outcome(rows))
-    return -cox_loss(stacked, RiskSets.build(time, event), reduction="sum").numpy()
 
 
 def _log(risk: np.ndarray) -> np.ndarray:

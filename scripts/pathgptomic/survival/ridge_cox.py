@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathgptomic.survival.risk_sets import RiskSets
+from pathgptomic.survival.risk_arrays import arrange
 
 
 def ridge_cox(
@@ -31,7 +31,7 @@ def ridge_cox(
     """
     n, p = x.shape
     beta, penalty = np.zeros(p), np.broadcast_to(np.asarray(penalty, float), p)
-    at_risk, died = _risk_matrix(time, event)
+    at_risk, died = risk_matrix(time, event)
     if not len(at_risk):
         return beta
 
@@ -71,16 +71,22 @@ def ridge_cox(
     return beta
 
 
-def _risk_matrix(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return who counts how much in each death's risk set, [deaths, n], and who died, [n]."""
-    sets = RiskSets.build(time, event)
-    order, last, patient, group, rank = (
-        getattr(sets, name)[0].numpy() for name in ("order", "last", "patient", "group", "rank")
-    )
+def log_likelihood(log_hazards: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Return the log partial likelihood (Efron) of each column of `log_hazards` [n, m], as [m]."""
+    at_risk, died = risk_matrix(time, event)
+    centred = log_hazards - log_hazards.max(axis=0, initial=-np.inf)
+    return died @ centred - np.log(at_risk @ np.exp(centred)).sum(axis=0)
+
+
+def risk_matrix(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much each patient counts in each death's risk set, [deaths, n], and who died, [n]."""
+    event = np.asarray(event, bool)
+    sets = arrange(np.asarray(time, float)[None], event[None], None)
+    order, last, patient, group, rank = (sets[name][0] for name in ("order", "last", "patient", "group", "rank"))
     place = np.empty(len(order), int)
     place[order] = np.arange(len(order))
     matrix = (place <= last[:, None]).astype(float)
     # of d tied deaths the r-th finds each of them 1 - r / d present
     mates = group[:, None] == group
     matrix[:, patient] -= mates * rank[:, None]
-    return matrix, np.asarray(event, float)
+    return matrix, event.astype(float)
