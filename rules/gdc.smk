@@ -137,14 +137,15 @@ rule simulate_mirror:
 
 
 # runs in the environment of the singlecell stage: it writes TileDB-SOMA
-rule simulate_cells:
-    output:
+rule simulate_census:
+    input:
         cells=resolve(CONFIG, "resources/{cohort}/cells.h5ad"),
+    output:
         census=directory(resolve(CONFIG, "resources/{cohort}/census")),
     log:
-        "logs/{cohort}/simulate_cells.log",
+        "logs/{cohort}/simulate_census.log",
     benchmark:
-        "benchmarks/{cohort}/simulate_cells.tsv"
+        "benchmarks/{cohort}/simulate_census.tsv"
     wildcard_constraints:
         cohort="|".join(SIMULATED) or "none",
     conda:
@@ -156,11 +157,9 @@ rule simulate_cells:
         mem_mb=mem_gb(4),
         runtime=minutes(30),
     params:
-        settings=simulation_settings,
-        seed=CONFIG["seed"],
-        code=code_digest("simulate_cells", "cohort/simulate/genes.tsv"),
+        code=code_digest("simulate_census"),
     script:
-        "../scripts/simulate_cells.py"
+        "../scripts/simulate_census.py"
 
 
 rule lock_cohort:

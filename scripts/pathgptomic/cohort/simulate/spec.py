@@ -28,8 +28,6 @@ class Spec:
     tiles: int = 48
     tile_features: int = 32
     slide_pixels: int = 1024
-    donors: int = 8
-    cells_per_type: int = 20
     effects: Mapping[str, float] = field(default_factory=lambda: EFFECTS)
     missing: Mapping[str, float] = field(default_factory=lambda: MISSING)
     batch_effect: float = 0.3
