@@ -14,9 +14,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from pathgptomic.files import atomic
-from pathgptomic.report import groups
 from pathgptomic.report.comparisons import FOLD_METRICS, Bootstrap, Replicates, compare
 from pathgptomic.report.definitions import definitions
+from pathgptomic.report.groups import PATIENT_TABLES, patient_tables
 from pathgptomic.report.measures import Measure, TestPart, all_measures, main_measures, training_measures
 from pathgptomic.report.predictions import MEAN_SEED, Cohort, Predictions, read_predictions
 from pathgptomic.report.scores import PooledScores, fold_scores
@@ -27,50 +27,6 @@ logger = logging.getLogger(__name__)
 
 BASELINE = "baseline"
 METRIC_COLUMNS = ("model", "kind", "metric", "fold", "seed", "n", "events", "value", "subset", "note")
-PATIENT_TABLES = {
-    "risk_groups": (
-        "model",
-        "fold",
-        "group",
-        "label",
-        "n",
-        "events",
-        "cut_low",
-        "cut_high",
-        "median_days",
-        "hazard_ratio",
-        "ci_low",
-        "ci_high",
-        "p",
-        "logrank_p",
-    ),
-    "survival_curves": (
-        "model",
-        "group",
-        "label",
-        "time_days",
-        "survival",
-        "ci_low",
-        "ci_high",
-        "at_risk",
-        "deaths",
-        "left",
-    ),
-    "calibration": (
-        "model",
-        "horizon",
-        "time_days",
-        "group",
-        "n",
-        "events",
-        "at_risk",
-        "predicted",
-        "observed",
-        "ci_low",
-        "ci_high",
-    ),
-    "risks": ("model", "patient_id", "time_days", "event", "folds", "risk", "training_percentile", "group"),
-}
 TABLES = ("metrics", "comparisons", "summary", *PATIENT_TABLES)
 
 
@@ -132,30 +88,10 @@ def evaluate_models(
     for model, facts in tqdm(models.items(), desc="evaluate", unit="model"):
         found = read_predictions(predictions[model], model, cohort)
         evaluated[model] = evaluate_model(found, facts["kind"], evaluation)
-    metrics = pd.DataFrame([row for one in evaluated.values() for row in one.metrics], columns=METRIC_COLUMNS)
-    replicates = {model: one.replicates for model, one in evaluated.items()}
-    comparisons = compare(
-        comparison_pairs(models, settings),
-        fold_values=_fold_values(metrics, cohort),
-        replicates=replicates,
-        ratio=cohort.ratio(),
-        settings=settings,
-    )
-    summary = summarise(
-        models,
-        metrics=metrics,
-        comparisons=comparisons,
-        replicates=replicates,
-        ratio=cohort.ratio(),
-        settings=settings,
-    )
-    tables = {"metrics": metrics, "comparisons": comparisons, "summary": summary}
-    for name, columns in PATIENT_TABLES.items():
-        rows = pd.DataFrame([row for one in evaluated.values() for row in one.patient_tables[name]])
-        tables[name] = rows.reindex(columns=list(dict.fromkeys([*columns, *rows.columns])))
+    tables = _tables(evaluated, models, evaluation)
     for name, table in tables.items():
         _write_table(out[name], table)
-    _write_methods(out["methods"], evaluation, comparisons)
+    _write_methods(out["methods"], evaluation, tables["comparisons"])
     logger.info("evaluated %d models on %d patients", len(models), len(evaluation.pooled.rows))
 
 
@@ -176,20 +112,16 @@ def evaluate_model(predictions: Predictions, kind: str, evaluation: Evaluation) 
         _row(predictions.model, kind, evaluation.pooled.fold, MEAN_SEED, measure)
         for measure in all_measures(evaluation.pooled, pooled, settings)
     ]
-    patient_tables = {
-        "risk_groups": groups.risk_group_rows(
-            predictions.model,
-            cohort=cohort,
-            risks=predictions.mean,
-            parts=parts,
-            pooled=pooled,
-            settings=settings,
-        ),
-        "survival_curves": groups.survival_curve_rows(predictions.model, cohort, pooled, settings),
-        "calibration": groups.all_calibration_rows(predictions.model, evaluation.pooled, pooled, settings),
-        "risks": groups.risk_rows(predictions.model, cohort, pooled, settings),
-    }
-    return Evaluated(rows, patient_tables, evaluation.bootstrap.replicates(pooled))
+    tables = patient_tables(
+        predictions.model,
+        part=evaluation.pooled,
+        cohort=cohort,
+        risks=predictions.mean,
+        parts=parts,
+        pooled=pooled,
+        settings=settings,
+    )
+    return Evaluated(rows, tables, evaluation.bootstrap.replicates(pooled))
 
 
 def comparison_pairs(models: Mapping[str, Mapping], settings: EvaluationSettings) -> list[tuple[str, str]]:
@@ -198,6 +130,27 @@ def comparison_pairs(models: Mapping[str, Mapping], settings: EvaluationSettings
     against += [name for name in settings.references.values() if name in models and name not in against]
     subjects = [name for name, facts in models.items() if facts["kind"] != BASELINE]
     return [(model, other) for model in subjects for other in against if model != other]
+
+
+def _tables(
+    evaluated: Mapping[str, Evaluated], models: Mapping[str, Mapping], evaluation: Evaluation
+) -> dict[str, pd.DataFrame]:
+    """Return every table by name, from the rows of all models."""
+    cohort, settings = evaluation.cohort, evaluation.settings
+    metrics = pd.DataFrame([row for one in evaluated.values() for row in one.metrics], columns=METRIC_COLUMNS)
+    shared = {
+        "replicates": {model: one.replicates for model, one in evaluated.items()},
+        "ratio": cohort.ratio(),
+        "settings": settings,
+    }
+    pairs = comparison_pairs(models, settings)
+    comparisons = compare(pairs, fold_values=_fold_values(metrics, cohort), **shared)
+    summary = summarise(models, metrics=metrics, comparisons=comparisons, **shared)
+    tables = {"metrics": metrics, "comparisons": comparisons, "summary": summary}
+    for name, columns in PATIENT_TABLES.items():
+        rows = pd.DataFrame([row for one in evaluated.values() for row in one.patient_tables[name]])
+        tables[name] = rows.reindex(columns=list(dict.fromkeys([*columns, *rows.columns])))
+    return tables
 
 
 def _seed_rows(

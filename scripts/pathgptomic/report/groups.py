@@ -11,6 +11,84 @@ from pathgptomic.report.predictions import Cohort, Risks
 from pathgptomic.report.scores import POOLED, FoldScores, PooledScores
 from pathgptomic.report.settings import EvaluationSettings
 
+PATIENT_TABLES = {
+    "risk_groups": (
+        "model",
+        "fold",
+        "group",
+        "label",
+        "n",
+        "events",
+        "cut_low",
+        "cut_high",
+        "median_days",
+        "hazard_ratio",
+        "ci_low",
+        "ci_high",
+        "p",
+        "logrank_p",
+    ),
+    "survival_curves": (
+        "model",
+        "group",
+        "label",
+        "time_days",
+        "survival",
+        "ci_low",
+        "ci_high",
+        "at_risk",
+        "deaths",
+        "left",
+    ),
+    "calibration": (
+        "model",
+        "horizon",
+        "time_days",
+        "group",
+        "n",
+        "events",
+        "at_risk",
+        "predicted",
+        "observed",
+        "ci_low",
+        "ci_high",
+    ),
+    "risks": ("model", "patient_id", "time_days", "event", "folds", "risk", "training_percentile", "group"),
+}
+
+
+def patient_tables(
+    model: str,
+    *,
+    part: TestPart,
+    cohort: Cohort,
+    risks: Risks,
+    parts: list[FoldScores],
+    pooled: PooledScores,
+    settings: EvaluationSettings,
+) -> dict[str, list[dict]]:
+    """Return the rows of one model in each of `PATIENT_TABLES`.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    part, pooled
+        All tested patients, and the model's scores of them.
+    cohort, risks
+        The cohort and the model's log-hazards (mean over the seeds).
+    parts
+        The model's scores in each fold.
+    """
+    return {
+        "risk_groups": risk_group_rows(
+            model, cohort=cohort, risks=risks, parts=parts, pooled=pooled, settings=settings
+        ),
+        "survival_curves": survival_curve_rows(model, cohort, pooled, settings),
+        "calibration": all_calibration_rows(model, part, pooled, settings),
+        "risks": risk_rows(model, cohort, pooled, settings),
+    }
+
 
 def risk_group_rows(
     model: str,

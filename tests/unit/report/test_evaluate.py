@@ -9,9 +9,8 @@ import pytest
 from lifelines.utils import concordance_index
 
 from pathgptomic.config import compose_schemas, with_defaults
-from pathgptomic.report import checks
-from pathgptomic.report.evaluate import METRIC_COLUMNS, PATIENT_TABLES, TABLES, comparison_pairs, evaluate_models
-from pathgptomic.report.predictions import Cohort, read_predictions
+from pathgptomic.report.evaluate import METRIC_COLUMNS, TABLES, comparison_pairs, evaluate_models
+from pathgptomic.report.groups import PATIENT_TABLES
 from pathgptomic.report.settings import EvaluationSettings
 from pathgptomic.report.statistics import corrected_t, holm
 from tests.unit.report.synthetic import write_cohort, write_predictions
@@ -275,13 +274,6 @@ def test_many_tiny_test_parts_are_pooled_on_the_scale_of_the_training_part(tmp_p
     assert "among the cross-fitted risks" in methods["definitions"]["pooled"]
 
 
-def test_a_column_with_one_level_is_no_subgroup(folder, tmp_path):
-    patients = pd.read_csv(folder / "patients.tsv", sep="\t").assign(stratum="one", site="")
-    patients.to_csv(tmp_path / "patients.tsv", sep="\t", index=False)
-    cohort = Cohort.read(tmp_path / "patients.tsv", folder / "splits.tsv", ("stratum", "site", "idh"))
-    assert set(cohort.subgroups) == {"idh"}
-
-
 def test_methods_say_what_was_done(folder, tables):
     methods = json.loads((folder / "of 4" / "methods.json").read_text())
     assert methods["test_parts"] == "overlapping"
@@ -297,57 +289,6 @@ def test_a_reference_that_is_not_run_is_said_and_has_empty_columns(copy, caplog)
         summary = run(copy, {"clinical-cox": MODELS["clinical-cox"]})["summary"]
     assert "late-fusion" in caplog.text
     assert summary["delta_late_fusion"].isna().all()
-
-
-def spoil(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    test = table.index[table["role"] == "test"]
-    if kind == "missing":
-        return table.drop(index=test[0])
-    if kind == "twice":
-        return pd.concat([table, table.loc[test[:1]]])
-    if kind == "nan":
-        return table.assign(log_hazard=table["log_hazard"].mask(table.index == 0))
-    if kind == "unknown":
-        return table.assign(patient_id=table["patient_id"].replace("P0001", "P9999"))
-    if kind == "role":
-        return table.assign(role=table["role"].replace("inner", "validation"))
-    if kind == "leak":
-        return pd.concat([table, table.loc[test[:1]].assign(role="train")])
-    if kind == "seeds":
-        return pd.concat([table, table[table["fold"] == 1].assign(seed=5)])
-    if kind == "column":
-        return table.drop(columns="seed")
-    return table[:0]
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("missing", "has no test row for patient"),
-        ("twice", "twice as test"),
-        ("nan", "must predict a finite number"),
-        ("unknown", "'P9999', which is unknown here"),
-        ("role", "role 'validation'"),
-        ("leak", "against splits.tsv"),
-        ("seeds", "every test patient of every fold and seed"),
-        ("column", "has no column 'seed'"),
-        ("empty", "predicted nobody"),
-    ],
-)
-def test_predictions_that_cannot_be_used_are_refused(folder, tmp_path, kind, words):
-    cohort = Cohort.read(folder / "patients.tsv", folder / "splits.tsv")
-    spoil(pd.read_csv(folder / "blind.tsv", sep="\t"), kind).to_csv(tmp_path / "bad.tsv", sep="\t", index=False)
-    with pytest.raises(ValueError, match=words) as raised:
-        read_predictions(tmp_path / "bad.tsv", "blind", cohort)
-    assert "bad.tsv" in str(raised.value)
-
-
-def test_an_unknown_subgroup_is_refused_before_any_job_and_in_it(folder):
-    with pytest.raises(ValueError, match="no column 'grade'"):
-        Cohort.read(folder / "patients.tsv", folder / "splits.tsv", ("grade",))
-    cohorts = {"demo": {"covariates": {"age": "numeric"}, "subgroups": ["stratum", "age", "grade"]}}
-    assert len(checks.errors({}, cohorts)) == 1
-    assert "'grade'" in checks.errors({}, cohorts)[0]
 
 
 def test_schema_and_settings_have_the_same_defaults(root):
