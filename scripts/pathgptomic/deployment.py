@@ -7,7 +7,7 @@ from pathgptomic.config import STAGES, ConfigError
 
 
 def images(prefix: str) -> dict[str, str]:
-    """Return the container image of every stage.
+    """Return the container image of every stage, and of the published scgpt package.
 
     Parameters
     ----------
@@ -15,9 +15,10 @@ def images(prefix: str) -> dict[str, str]:
         A folder of ``<stage>.sif`` files, or a registry prefix with a scheme (``docker://...``), to which stage and
         version are appended.
     """
+    names = (*STAGES, "scgpt")
     if "://" in prefix:
-        return {stage: f"{prefix.rstrip('/')}/{stage}:{__version__}" for stage in STAGES}
-    return {stage: f"{prefix.rstrip('/')}/{stage}.sif" for stage in STAGES}
+        return {name: f"{prefix.rstrip('/')}/{name}:{__version__}" for name in names}
+    return {name: f"{prefix.rstrip('/')}/{name}.sif" for name in names}
 
 
 def refuse_both_deployments(methods: Collection) -> None:

@@ -28,7 +28,7 @@ COLOURS = {"cells": "#b8b8b8", "pairs": "#7fa8c9", "pseudobulk": "#2f6690", "bul
 
 
 def compare_mixtures(
-    *, bulk: str, mixtures: str, checkpoint: str, minimum_known: float, seed: int, table: str, figure: str
+    *, bulk: str, mixtures: str, vocabulary: str, minimum_known: float, seed: int, table: str, figure: str
 ) -> None:
     """Compare a cohort's bulk profiles with the mixtures of a reference.
 
@@ -38,8 +38,8 @@ def compare_mixtures(
         Expression of the cohort.
     mixtures
         Labelled profiles of the reference.
-    checkpoint
-        Checkpoint folder, for its vocabulary.
+    vocabulary
+        The checkpoint's vocab.json.
     minimum_known
         See :class:`pathgptomic.genomics.profiles.Profiles`.
     seed
@@ -50,9 +50,9 @@ def compare_mixtures(
     figure
         The same as an SVG picture.
     """
-    vocabulary = read_vocabulary(Path(checkpoint) / "vocab.json")
-    samples = Profiles(bulk, vocabulary, minimum_known=minimum_known)
-    simulated = Profiles(mixtures, vocabulary, minimum_known=minimum_known)
+    known = read_vocabulary(Path(vocabulary))
+    samples = Profiles(bulk, known, minimum_known=minimum_known)
+    simulated = Profiles(mixtures, known, minimum_known=minimum_known)
     common = [gene for gene in samples.genes if gene in set(simulated.genes)]
     bulk_rows = _choose(np.arange(len(samples.names)), seed, "bulk")
     values = _aligned(samples, bulk_rows, common)

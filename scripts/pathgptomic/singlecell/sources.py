@@ -4,7 +4,6 @@ Every source gives the same three things: a table of the cells (in pieces), the 
 cells (in blocks). None of them ever holds more than a block of counts.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +163,3 @@ class FileCells:
             ascending = np.argsort(wanted)
             block = sp.csr_matrix(self._matrix[wanted[ascending]], dtype=np.float32)
             yield block[np.argsort(ascending)]
-
-
-def has_one_group(pattern: str) -> bool:
-    """Return whether a donor pattern is a regular expression with one group."""
-    try:
-        return re.compile(pattern).groups == 1
-    except re.error:
-        return False

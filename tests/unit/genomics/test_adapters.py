@@ -193,7 +193,7 @@ def test_bulk_beside_mixtures(tmp_path):
     compare_mixtures(
         bulk=str(tmp_path / "bulk.h5ad"),
         mixtures=str(tmp_path / "mixtures.h5ad"),
-        checkpoint=str(tmp_path / "scgpt"),
+        vocabulary=str(tmp_path / "scgpt" / "vocab.json"),
         minimum_known=0.3,
         seed=1,
         table=str(tmp_path / "table.tsv"),

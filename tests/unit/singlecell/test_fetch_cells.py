@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from pathgptomic.singlecell.cells import CountCheck, fetch_cells
 from pathgptomic.singlecell.choose import group_labels, sample_cells, split_donors
-from pathgptomic.singlecell.sources import CensusCells, FileCells, Query, has_one_group
+from pathgptomic.singlecell.patterns import has_one_group
+from pathgptomic.singlecell.sources import CensusCells, FileCells, Query
 from tests.unit.singlecell.reference import make_cells, make_census, reference_settings
 
 

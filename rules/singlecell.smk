@@ -1,0 +1,118 @@
+# Single cells with labels -> a donor-split reference -> labelled mixtures that stand in for bulk tissue.
+from pathgptomic.config import resolve
+
+REFERENCES = CONFIG["singlecell"]["references"]
+SIMULATED_CELLS = [name for name, cohort in COHORTS.items() if cohort["simulate"]]
+# Not part of what a reference is: a change redoes the mixtures and leaves the cells alone
+MIXTURE_KEY = "mixtures"
+
+
+wildcard_constraints:
+    reference="|".join(REFERENCES) or "none",
+
+
+def reference_files(wildcards):
+    """Return the file of a reference that is one, nothing for the Census."""
+    reference = REFERENCES[wildcards.reference]
+    if reference["source"] == "census":
+        return {}
+    return {"file": resolve(CONFIG, reference["path"])}
+
+
+def reference_settings(wildcards):
+    """Return what a reference is, without its mixtures."""
+    reference = REFERENCES[wildcards.reference]
+    return {key: value for key, value in reference.items() if key != MIXTURE_KEY}
+
+
+def mixture_settings(wildcards):
+    """Return how the mixtures of a reference are made."""
+    return REFERENCES[wildcards.reference][MIXTURE_KEY]
+
+
+def downloads(wildcards):
+    """Return 1 for a reference that comes over the network."""
+    reference = REFERENCES[wildcards.reference]
+    return int(reference["source"] == "census" and not reference["census"]["uri"])
+
+
+def simulated_cohort(wildcards):
+    """Return the `simulate` section of the cohort that the cells belong to."""
+    return COHORTS[wildcards.cohort]["simulate"]
+
+
+rule simulate_cells:
+    output:
+        cells=resolve(CONFIG, "resources/{cohort}/cells.h5ad"),
+    log:
+        "logs/{cohort}/simulate_cells.log",
+    benchmark:
+        "benchmarks/{cohort}/simulate_cells.tsv"
+    wildcard_constraints:
+        cohort="|".join(SIMULATED_CELLS) or "none",
+    conda:
+        "../envs/singlecell.yaml"
+    container:
+        IMAGES["singlecell"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(4),
+        runtime=minutes(15),
+    params:
+        settings=simulated_cohort,
+        seed=CONFIG["seed"],
+        code=code_digest("simulate_cells", "cohort/simulate/genes.tsv"),
+    script:
+        "../scripts/simulate_cells.py"
+
+
+rule fetch_cells:
+    input:
+        unpack(reference_files),
+    output:
+        cells="results/references/{reference}/cells.h5ad",
+        composition="results/references/{reference}/composition.tsv",
+    log:
+        "logs/references/{reference}/fetch_cells.log",
+    benchmark:
+        "benchmarks/references/{reference}/fetch_cells.tsv"
+    conda:
+        "../envs/singlecell.yaml"
+    container:
+        IMAGES["singlecell"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(8),
+        runtime=hours(4),
+        network=downloads,
+    params:
+        settings=reference_settings,
+        seed=CONFIG["seed"],
+        code=code_digest("fetch_cells"),
+    script:
+        "../scripts/fetch_cells.py"
+
+
+rule mix_cells:
+    input:
+        cells="results/references/{reference}/cells.h5ad",
+    output:
+        mixtures="results/references/{reference}/mixtures.h5ad",
+    log:
+        "logs/references/{reference}/mix_cells.log",
+    benchmark:
+        "benchmarks/references/{reference}/mix_cells.tsv"
+    conda:
+        "../envs/singlecell.yaml"
+    container:
+        IMAGES["singlecell"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(8),
+        runtime=hours(2),
+    params:
+        settings=mixture_settings,
+        seed=CONFIG["seed"],
+        code=code_digest("mix_cells"),
+    script:
+        "../scripts/mix_cells.py"

@@ -1,0 +1,20 @@
+"""Embed the mixtures of a reference with scGPT (rule embed_mixtures)."""
+
+from pathlib import Path
+
+from pathgptomic.genomics.embed import embed_profiles
+from pathgptomic.job import job
+
+with job(snakemake.log[0]):
+    embed_profiles(
+        expression=snakemake.input.expression,
+        checkpoint=str(Path(snakemake.input.weights).parent),
+        sha256=snakemake.params.sha256,
+        settings=snakemake.params.settings,
+        seed=snakemake.params.seed,
+        device=snakemake.params.device,
+        backend=snakemake.params.backend,
+        index=snakemake.params.index,
+        embeddings=snakemake.output.embeddings,
+        quality=snakemake.output.quality,
+    )
