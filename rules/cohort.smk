@@ -52,7 +52,7 @@ rule build_cohort:
         IMAGES["cohort"]
     threads: 1
     resources:
-        mem_mb=mem_gb(8),
+        mem_mb=mem_gb(4),
         runtime=minutes(60),
     params:
         settings=cohort_settings,

@@ -127,7 +127,7 @@ def test_bags_are_the_published_outputs_of_each_fold(built: tuple[str, Path], sh
     [
         ({"event": {"column": "event", "observed": [0]}}, "the event looks flipped"),
         ({"event": {"column": "event", "not_observed": [1]}}, "the event looks flipped"),
-        ({"time": {"column": "time_days", "unit": "months"}}, "the longest follow-up is"),
+        ({"time": {"column": "time_days", "unit": "months"}}, "times in months make the longest follow-up [35]"),
     ],
 )
 def test_a_wrong_cohort_file_stops(config: dict, tmp_path: Path, name: str, clinical: dict, sentence: str):

@@ -65,18 +65,16 @@ def check_time_unit(clinical: pd.DataFrame, unit: str, path: str) -> Finding:
         name for name, years in evidence["longest in years, by unit"].items() if name != unit and 1 <= years <= 40
     ]
     advice = f"as {' or '.join(fitting)} it would be possible" if fitting else "no other unit fits either"
-    said = f"{path}: with times in {unit} the longest follow-up is {longest / 365.25:.3g} years"
+    said = f"times in {unit} make the longest follow-up {longest / 365.25:.3g} years"
     if "age" in clinical:
         oldest = float((pd.to_numeric(clinical["age"], errors="coerce") + time / 365.25).max())
         evidence["oldest age at last contact"] = round(oldest, 1) if np.isfinite(oldest) else None
         if oldest > OLDEST_YEARS and longest / 365.25 <= LONGEST_YEARS:
-            detail = (
-                f"{path}: with times in {unit} a patient reaches the age of {oldest:.0f}; check `time` and `age_unit`."
-            )
+            detail = f"{path}: times in {unit} make a patient {oldest:.0f} years old; check `time` and `age_unit`."
             return Finding("time unit", "stop", detail, evidence)
     if longest / 365.25 > LONGEST_YEARS or longest / 365.25 < SHORTEST_YEARS:
-        return Finding("time unit", "stop", f"{said}; {advice}: correct `time.unit`.", evidence)
-    return Finding("time unit", "pass", f"{said[len(path) + 2 :].capitalize()}.", evidence)
+        return Finding("time unit", "stop", f"{path}: {said}; {advice}: correct `time.unit`.", evidence)
+    return Finding("time unit", "pass", f"{said.capitalize()}.", evidence)
 
 
 def check_covariates(clinical: pd.DataFrame, covariates: Mapping[str, Any], path: str) -> list[Finding]:
@@ -136,9 +134,6 @@ def _suggest(ids: list[str], known: set[str]) -> str:
         'set `id: {replace: {".": "-"}}`': lambda text: text.replace(".", "-"),
         'set `id: {replace: {"_": "-"}}`': lambda text: text.replace("_", "-"),
         **{f"set `id: {{characters: {n}}}`": lambda text, n=n: text[:n] for n in lengths},
-        f'set `id: {{replace: {{".": "-"}}, characters: {lengths[-1]}}}`': lambda text: text.replace(".", "-")[
-            : lengths[-1]
-        ],
         "the ids differ in upper and lower case": str.upper,
     }
     upper = {patient.upper() for patient in known}

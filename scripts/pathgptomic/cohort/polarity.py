@@ -4,9 +4,9 @@ A flag that is flipped turns the hazard of death into the hazard of leaving foll
 life (age, a higher grade or stage) predicts death, and has little to do with the end of follow-up. So an index of such
 covariates is tested twice, against the events as given and against their complement: under the right polarity the first
 statistic is large, under the flipped one the second is. A second column with the vital status settles the matter by
-itself. Which group was followed for longer is reported too, but decides nothing: survivors
-recruited late have short follow-up, and in TCGA-LGG, where nothing is wrong, the dead were followed for longer than
-the living (median 758 against 651 days).
+itself. Which group was followed for longer is reported too, but decides nothing: survivors recruited late have short
+follow-up, and in TCGA-LGG, where nothing is wrong, the dead were followed for longer than the living (median 758
+against 651 days).
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def cox_score_test(values: np.ndarray, time: np.ndarray, event: np.ndarray) -> f
     Returns
     -------
     float
-        Positive where larger values go with earlier events; NaN without information.
+        Positive where larger values go with earlier events; 0 where the data hold no information.
 
     References
     ----------
@@ -52,7 +52,7 @@ def cox_score_test(values: np.ndarray, time: np.ndarray, event: np.ndarray) -> f
     mean = np.cumsum(x)[last] / at_risk
     variance = np.cumsum(x * x)[last] / at_risk - mean**2
     information = variance[event].sum()
-    return float((x - mean)[event].sum() / np.sqrt(information)) if information > 1e-12 else float("nan")
+    return float((x - mean)[event].sum() / np.sqrt(information)) if information > 1e-12 else 0.0
 
 
 def check_polarity(
@@ -80,8 +80,7 @@ def check_polarity(
             f"{path}: {'all' if event.all() else 'none'} of {len(event)} patients died; check the words for the event."
         )
         return Finding(CHECK, "stop", detail, evidence)
-    names = _adverse(covariates, adverse)
-    columns = {name: _standardised(clinical[name], covariates[name]) for name in names}
+    columns = {name: _standardised(clinical[name], covariates[name]) for name in _adverse(covariates, adverse)}
     columns = {name: values for name, values in columns.items() if values.any()}
     times = (
         f"median follow-up {evidence['median days of the dead']:.0f} days of the {evidence['deaths']} counted as dead "

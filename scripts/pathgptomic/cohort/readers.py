@@ -94,7 +94,7 @@ def read_h5ad(path: str | Path, dialect: Dialect) -> pd.DataFrame:
         data = data.T
     for column, words in dialect["only"].items():
         require_columns(path, data.obs.columns, [column])
-        data = data[as_text(data.obs[column]).isin(words).to_numpy()]
+        data = data[as_text(data.obs[column]).isin([plain(word) for word in words]).to_numpy()]
     if dialect["layer"] is not None and dialect["layer"] not in data.layers:
         known = ", ".join(data.layers) or "none"
         raise ValueError(f"{path} has no layer {dialect['layer']!r}; its layers are {known}.")
