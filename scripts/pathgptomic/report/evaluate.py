@@ -17,7 +17,7 @@ from pathgptomic.files import atomic
 from pathgptomic.report.comparisons import FOLD_METRICS, Bootstrap, Replicates, compare
 from pathgptomic.report.definitions import definitions
 from pathgptomic.report.groups import PATIENT_TABLES, patient_tables
-from pathgptomic.report.measures import Measure, TestPart, all_measures, main_measures, training_measures
+from pathgptomic.report.measures import MAIN_METRICS, Measure, TestPart, all_measures, main_measures, training_measures
 from pathgptomic.report.predictions import MEAN_SEED, Cohort, Predictions, read_predictions
 from pathgptomic.report.scores import PooledScores, fold_scores
 from pathgptomic.report.settings import EvaluationSettings
@@ -158,8 +158,10 @@ def _seed_rows(
 ) -> Iterator[dict]:
     """Yield the main metrics of every single seed; a single seed is its own mean."""
     for seed, risks in predictions.by_seed.items():
-        alone = len(predictions.by_seed) == 1
-        measures = mean[:3] if alone else main_measures(part, fold_scores(evaluation.cohort, risks, fold))
+        if len(predictions.by_seed) == 1:
+            measures = [measure for measure in mean if measure.metric in MAIN_METRICS]
+        else:
+            measures = main_measures(part, fold_scores(evaluation.cohort, risks, fold))
         for measure in measures:
             yield _row(predictions.model, kind, part.fold, str(seed), measure)
 

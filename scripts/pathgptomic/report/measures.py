@@ -16,6 +16,7 @@ from pathgptomic.report.scores import POOLED, FoldScores, PooledScores
 from pathgptomic.report.settings import EvaluationSettings
 from pathgptomic.seeds import rng
 
+MAIN_METRICS = ("harrell_c", "uno_c", "ibs")  # listed for every single seed too
 NO_SURVIVAL = "the model has no cross-fitted (inner) risks, from which survival probabilities are made"
 
 
@@ -86,17 +87,17 @@ class TestPart:
             null_brier=metrics.integrated_brier(window, window.null_survival()) if len(window.days) else np.nan,
         )
 
-    def measure(self, metric: str, function: Callable[..., float], *arguments: object, subset: str = "") -> Measure:
+    def measure(self, metric: str, function: Callable[..., float], *arguments: object) -> Measure:
         """Return `function` of the arguments as a measure of all patients of this part, NaN where it is undefined."""
         try:
             value, note = function(*arguments), ""
         except Undefined as reason:
             value, note = np.nan, str(reason)
-        return Measure(metric, len(self.rows), int(self.event.sum()), value, subset, note)
+        return Measure(metric, len(self.rows), int(self.event.sum()), value, note=note)
 
 
 def main_measures(part: TestPart, scores: FoldScores | PooledScores) -> Iterator[Measure]:
-    """Yield the metrics that are listed for every single seed too: Harrell's C, Uno's C, integrated Brier score."""
+    """Yield `MAIN_METRICS`: Harrell's C, Uno's C, integrated Brier score."""
     yield part.measure("harrell_c", metrics.harrell_c, part.time, part.event, scores.risk)
     yield part.measure("uno_c", metrics.uno_c, part.window, scores.risk)
     yield part.measure("ibs", _integrated_brier, part, scores)
