@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from pathgptomic.survival.balance import make_strategy
-from pathgptomic.survival.design import ClinicalDesign, Design, fit_design, raw_tables
+from pathgptomic.survival.design import ClinicalDesign, Design, fit_design, input_widths, raw_tables
 from pathgptomic.survival.fit import Data, fit, predictions
 from pathgptomic.survival.inputs import CohortInputs
 from pathgptomic.survival.network import FusionNetwork, Shape
+from pathgptomic.survival.packing import Designs
 from pathgptomic.survival.pooling import Instances
 from pathgptomic.survival.settings import ModelSettings
 from pathgptomic.survival.stack import Member, encoder_present, make_block, nullable
@@ -34,12 +35,18 @@ class Fitted:
         Parameter -> [K', ...] of the networks that predict new patients, in the order of `networks`.
     networks
         (fold, seed, inner, kept epoch, mean training log-hazard) of each.
+    designs
+        (fold, inner) -> preprocessing, of the same networks.
+    scale
+        ``mean`` and ``sd`` [K', d] of instances, if slides are pooled by attention.
     """
 
     predictions: pd.DataFrame
     history: pd.DataFrame
-    weights: Mapping[str, Tensor]
     networks: pd.DataFrame
+    weights: Mapping[str, Tensor]
+    designs: Designs
+    scale: Mapping[str, Tensor]
 
 
 def chunks(networks: Sequence[Member], inputs: CohortInputs, settings: ModelSettings) -> Iterator[list[Member]]:
@@ -64,20 +71,34 @@ def fit_chunk(
     label: str = "",
 ) -> Fitted:
     """Fit `networks`, which are all those of one or more folds."""
-    data, shape = assemble(inputs, settings, networks, clinical, device)
+    data, designs = assemble(inputs, settings, networks, clinical, device)
+    shape = network_shape(inputs, settings, clinical)
     strategy = make_strategy(settings.balance)
     network = FusionNetwork(len(networks), shape, settings, auxiliary="auxiliary" in strategy.needs).to(device)
-    history, epochs = fit(
-        network, data, networks, settings, seed=seed, batches=batches(inputs, settings), label=label
-    )
+    history, epochs = fit(network, data, networks, settings, seed=seed, batches=batches(inputs, settings), label=label)
     table, centre = predictions(network, data, networks, inputs.patients.index, settings)
     kept = [k for k, each in enumerate(networks) if each.inner == 0 or settings.predictor == "ensemble"]
     facts = [(networks[k].fold, networks[k].seed, networks[k].inner, epochs[k], centre[k]) for k in kept]
+    scale = (
+        {} if data.slides is None else {"mean": data.slides[1].mean[kept].cpu(), "sd": data.slides[1].sd[kept].cpu()}
+    )
     return Fitted(
         table,
         history.table(),
-        {name: each.detach()[kept].cpu() for name, each in network.named_parameters()},
         pd.DataFrame(facts, columns=["fold", "seed", "inner", "epoch", "centre"]),
+        {name: each.detach()[kept].cpu() for name, each in network.named_parameters()},
+        {(networks[k].fold, networks[k].inner): designs[networks[k].fold, networks[k].inner] for k in kept},
+        scale,
+    )
+
+
+def network_shape(inputs: CohortInputs, settings: ModelSettings, clinical: Mapping) -> Shape:
+    """Return the shape of a model's networks; `clinical` as for :func:`fit_chunk`."""
+    attention = "slides" in settings.modalities and settings.pooling == "attention"
+    return Shape(
+        input_widths(inputs, settings, clinical),
+        nullable(inputs, settings),
+        len(inputs.bags.features) if attention else 0,
     )
 
 
@@ -87,32 +108,34 @@ def assemble(
     networks: Sequence[Member],
     clinical: Mapping[tuple[int, int], ClinicalDesign],
     device: torch.device,
-) -> tuple[Data, Shape]:
-    """Fit each network's preprocessing on its own training patients and stack what it gives."""
+) -> tuple[Data, Designs]:
+    """Fit each network's preprocessing on its own training patients, and stack what it gives."""
     absent = nullable(inputs, settings)
     present = {encoder: encoder_present(inputs, settings.encoders[encoder]) for encoder in absent}
-    designs: dict[tuple[int, int], tuple[Design, dict[str, np.ndarray]]] = {}
+    designs: dict[tuple[int, int], Design] = {}
+    numbers: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     for fold in dict.fromkeys(each.fold for each in networks):
         tables = raw_tables(inputs, settings, fold)
         for each in networks:
             at = (fold, each.inner)
             if each.fold == fold and at not in designs:  # seeds share it
-                design = fit_design(inputs, tables, each.rows, settings, clinical.get(at))
-                designs[at] = design, design.transform(tables, settings.encoders)
-    numbers = [designs[each.fold, each.inner][1] for each in networks]
+                designs[at] = fit_design(inputs, tables, each.rows, settings, clinical.get(at))
+                numbers[at] = designs[at].transform(tables, settings.encoders)
     train, left_out, test = (
-        make_block([getattr(each, part) for each in networks], numbers, present, device)
+        make_block(
+            [getattr(each, part) for each in networks],
+            [numbers[each.fold, each.inner] for each in networks],
+            present,
+            device,
+        )
         for part in ("rows", "left_out", "test")
     )
-    widths = next(iter(designs.values()))[0].widths(settings.encoders)
-    slides, instances = None, 0
+    slides = None
     if "slides" in settings.modalities and settings.pooling == "attention":
-        width, instances = settings.network.attention, len(inputs.bags.features)
-        widths["slides"] = width
-        bags = Instances(inputs.bags, inputs.patients.index, [each.fold for each in networks], width, device)
+        folds = [each.fold for each in networks]
+        bags = Instances(inputs.bags, inputs.patients.index, folds, settings.network.attention, device)
         slides = bags, bags.scale([each.rows for each in networks])
-    data = Data(train, left_out, test, inputs.time_days, inputs.event, slides)
-    return data, Shape(widths, absent, instances)
+    return Data(train, left_out, test, inputs.time_days, inputs.event, slides), designs
 
 
 def batches(inputs: CohortInputs, settings: ModelSettings) -> int:

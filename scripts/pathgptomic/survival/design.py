@@ -25,34 +25,35 @@ class TableDesign:
     columns
         All columns of the network's input. A feature that the scaler dropped stays as a column of zeros, so that
         networks of one model have one shape.
+    factor
+        One factor for the whole table: its first principal component gets the standard deviation `Reduction.scale`.
     components
         Principal axes [features of the scaler, components], or None.
     """
 
     scaler: FeatureScaler
     columns: tuple[str, ...]
+    factor: float
     components: np.ndarray | None = None
 
     @classmethod
     def fit(cls, table: pd.DataFrame, reduction: Reduction, *, log: bool = False) -> TableDesign:
         """Learn from training patients (rows of `table`) who have the modality."""
         scaler = FeatureScaler.fit(table, variance=reduction.variance or None, log=log)
-        if reduction.pca:
-            components = principal_axes(scaler.transform(table), reduction.pca)
-            return cls(scaler, tuple(f"PC{i + 1}" for i in range(reduction.pca)), components)
-        if reduction.variance:
-            return cls(scaler, tuple(f"feature {i + 1}" for i in range(min(reduction.variance, table.shape[1]))))
-        return cls(scaler, tuple(map(str, table.columns)))
+        values = scaler.transform(table)
+        factor = reduction.scale / max(largest_spread(values), 1e-6)
+        components = principal_axes(values, reduction.pca) if reduction.pca else None
+        return cls(scaler, reduced_columns(table.columns, reduction), factor, components)
 
     def transform(self, table: pd.DataFrame) -> np.ndarray:
         """Return float32 [patients, len(self.columns)]."""
-        values = self.scaler.transform(table)
+        values = self.scaler.transform(table) * np.float32(self.factor)
         if self.components is not None:
             return values @ self.components
         out = np.zeros((len(table), len(self.columns)), np.float32)
-        names = list(self.scaler.names)
-        at = np.arange(len(names)) if self.columns[:1] == ("feature 1",) else pd.Index(self.columns).get_indexer(names)
-        out[:, at] = values
+        at = pd.Index(self.columns).get_indexer(list(self.scaler.names))
+        # features chosen by variance differ between networks: they stand in their own order
+        out[:, np.arange(len(at)) if (at < 0).any() else at] = values
         return out
 
 
@@ -84,14 +85,6 @@ class Design:
             if all(name in self.parts for name in names)
         }
 
-    def widths(self, encoders: Mapping[str, Sequence[str]]) -> dict[str, int]:
-        """Return {encoder: inputs}."""
-        return {
-            encoder: sum(len(self.parts[name].columns) for name in names)
-            for encoder, names in encoders.items()
-            if all(name in self.parts for name in names)
-        }
-
 
 def fit_design(
     inputs: CohortInputs,
@@ -117,8 +110,7 @@ def fit_design(
             parts[name] = clinical
             continue
         fitted = rows[inputs.present(name)[rows]]
-        reduction = settings.features.get(name, Reduction())
-        parts[name] = TableDesign.fit(table.iloc[fitted], reduction, log=name in inputs.linear)
+        parts[name] = TableDesign.fit(table.iloc[fitted], settings.reduction(name), log=name in inputs.linear)
     return Design(parts)
 
 
@@ -151,11 +143,31 @@ def clinical_designs(inputs: CohortInputs) -> dict[tuple[int, int], ClinicalDesi
     return {at: ClinicalDesign(encoder, columns) for at, encoder in encoders.items()}
 
 
-def principal_axes(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the first principal axes of standardised rows, scaled so that the first component has variance 1.
+def reduced_columns(columns: Sequence[str], reduction: Reduction) -> tuple[str, ...]:
+    """Return the names of a network's input columns for a table."""
+    if reduction.pca:
+        return tuple(f"component {i + 1}" for i in range(reduction.pca))
+    if reduction.variance:
+        return tuple(f"chosen {i + 1}" for i in range(min(reduction.variance, len(columns))))
+    return tuple(map(str, columns))
 
-    One factor for all of them: the later components keep their smaller variance, and a network that starts with equal
-    weights sees them as the smaller signals that they are.
+
+def input_widths(inputs: CohortInputs, settings: ModelSettings, clinical: Mapping) -> dict[str, int]:
+    """Return {encoder: width of its input}, the same for all networks of a model."""
+
+    def width(modality: str) -> int:
+        if modality == "clinical":
+            return len(next(iter(clinical.values())).columns)
+        if modality == "slides" and settings.pooling == "attention":
+            return settings.network.attention
+        table = inputs.bags.features if modality == "slides" else inputs.features[modality].columns
+        return len(reduced_columns(table, settings.reduction(modality)))
+
+    return {encoder: sum(map(width, names)) for encoder, names in settings.encoders.items()}
+
+
+def principal_axes(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the first principal axes of standardised rows, of length 1: components keep their own variance.
 
     Parameters
     ----------
@@ -184,5 +196,25 @@ def principal_axes(values: np.ndarray, count: int) -> np.ndarray:
         vectors = values.T @ (vectors / np.sqrt(variance[good])).astype(np.float32)
     # an eigenvector has no sign of its own: make its largest entry positive
     sign = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-    axes[:, : vectors.shape[1]] = vectors * sign * np.sqrt(n / variance[0])
+    axes[:, : vectors.shape[1]] = vectors * sign
     return axes
+
+
+def largest_spread(values: np.ndarray, iterations: int = 30) -> float:
+    """Return the standard deviation of the first principal component of centred rows, by power iteration.
+
+    Dividing a table by it puts tables of ten and of thousands of columns on one footing, as multiple factor analysis
+    does: none leads in the first epochs only because it has more columns.
+
+    References
+    ----------
+    Escofier and Pages, Multiple factor analysis, Comput. Stat. Data Anal. 18 (1994) 121.
+    """
+    direction = np.ones(values.shape[1], np.float32)
+    length = 0.0
+    for _ in range(iterations):
+        product = values @ direction
+        direction = product @ values
+        length = float(np.linalg.norm(product))
+        direction /= max(float(np.linalg.norm(direction)), 1e-30)
+    return length / np.sqrt(max(len(values), 1))

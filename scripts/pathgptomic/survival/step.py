@@ -15,6 +15,7 @@ from pathgptomic.survival.cox import cox_loss, shares
 from pathgptomic.survival.modulate import add_noise, gradient_spread, scale_gradient, scale_step
 from pathgptomic.survival.network import FusionNetwork, Output
 from pathgptomic.survival.noise import Noise, draw_bytes
+from pathgptomic.survival.optimiser import make_optimiser
 from pathgptomic.survival.pooling import CachedPool, Instances, Scale
 from pathgptomic.survival.risk_sets import RiskSets
 from pathgptomic.survival.settings import ModelSettings
@@ -66,7 +67,7 @@ class Trainer:
         self.parameters = list(network.parameters())
         self.device = self.parameters[0].device
         self.groups = {name: group for name, group in network.groups().items() if name}
-        self.optimiser = make_optimiser(self.parameters, settings)
+        self.optimise = make_optimiser(self.parameters, settings.training)
         self.noise_generators = [torch_generator(seed, "gradient", device=self.device.type) for seed in seeds]
         self.state: Branches = {}
         self.steps = 0
@@ -218,7 +219,7 @@ class Trainer:
     def _move(self, modulation: Modulation) -> Branches:
         """Let the optimiser step, hold branches back, and return how far each of them went, [K]."""
         before = {name: [each.detach().clone() for each in group] for name, group in self.groups.items()}
-        self.optimiser.step()
+        self.optimise()
         balance, training = self.strategy.settings, self.settings.training
         decay = training.learning_rate * training.weight_decay if balance.apply_to == "update" else 0.0
         length = {}
@@ -228,15 +229,6 @@ class Trainer:
             moved = [(each - old).square().flatten(1).sum(1) for each, old in zip(group, before[name], strict=True)]
             length[name] = sum(moved).sqrt() if moved else torch.zeros(len(self.seeds))
         return length
-
-
-def make_optimiser(parameters: Sequence[Tensor], settings: ModelSettings) -> torch.optim.Optimizer:
-    """Return the optimiser: elementwise, so that stacked networks do not know of each other."""
-    training = settings.training
-    common = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
-    if training.optimiser == "sgd":
-        return torch.optim.SGD(parameters, momentum=0.9, foreach=True, **common)
-    return torch.optim.AdamW(parameters, fused=True, **common)
 
 
 def _or_zero(gradient: Tensor | None, like: Tensor) -> Tensor:
