@@ -14,12 +14,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:  # run as a process of its own, and named here so that a change in it reruns what depends on it
+    from pathgptomic.slides import read_process  # noqa: F401
+
 log = logging.getLogger(__name__)
 
+ENDS = ("done", "skipped", "failed")
 SLOTS = 6  # batches that may wait for the encoder
 
 
@@ -36,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Message:
-    """What the reading process says: `event` is start, opened, tiles, done or failed."""
+    """What the reading process says: `event` is start, opened, tiles, done, skipped or failed."""
 
     event: str
     slide_id: str
@@ -49,8 +53,8 @@ def feed(
 ) -> Iterator[Message]:
     """Read slides one after the other and yield what comes of them.
 
-    Every slide ends in ``done`` or ``failed``. A process that dies or says nothing for `patience_s` seconds fails the
-    slide that it was reading; another process goes on with the next.
+    Every slide ends in ``done``, ``skipped`` or ``failed``. A process that dies, or says nothing for `patience_s`
+    seconds, fails the slide that it was reading; another process goes on with the next.
 
     Parameters
     ----------
@@ -66,8 +70,21 @@ def feed(
         Longest silence, in seconds.
     """
     waiting = list(jobs)
+    # started at once, so that the first slide is read while the caller loads the encoder
+    first = _Process(waiting, settings, batch, threads) if waiting else None
+    return _follow(first, waiting, settings, batch, threads, patience_s)
+
+
+def _follow(
+    process: _Process | None,
+    waiting: list[Job],
+    settings: Mapping[str, Any],
+    batch: int,
+    threads: int,
+    patience_s: float,
+) -> Iterator[Message]:
     while waiting:
-        process = _Process(waiting, settings, batch, threads)
+        process = process or _Process(waiting, settings, batch, threads)
         current: str | None = None
         try:
             while waiting:
@@ -86,10 +103,11 @@ def feed(
                     process.give_back(slot)
                     continue
                 yield Message(event, current, message)
-                if event in ("done", "failed"):
+                if event in ENDS:
                     waiting, current = waiting[1:], None
         finally:
             process.close()
+            process = None
 
 
 class _Process:

@@ -49,7 +49,7 @@ def lay_grid(slide: Slide, *, slide_mpp: float, mpp: float, size: int, stride: i
 
     Raises
     ------
-    SlideError
+    SlideSkipped
         If the slide is coarser than `mpp`.
     """
     level = choose_level(slide.levels, slide_mpp, mpp)

@@ -13,7 +13,7 @@ import numpy as np
 from pathgptomic.slides.grid import Grid
 from pathgptomic.slides.overview import Overview
 
-REASONS = ("pen", "fold", "background", "blur")
+REASONS = ("pen", "fold", "background", "blur", "unreadable")  # why a tile of tissue was left out
 
 
 @dataclass(frozen=True)

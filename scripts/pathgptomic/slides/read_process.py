@@ -23,7 +23,7 @@ import torch
 
 from pathgptomic.slides.overlay import draw_overlay, write_picture
 from pathgptomic.slides.quality import REASONS
-from pathgptomic.slides.reader import Slide, SlideError
+from pathgptomic.slides.reader import Slide, SlideError, SlideSkipped
 from pathgptomic.slides.survey import Survey, TileSettings, judge, survey
 from pathgptomic.slides.tiles import stream
 from pathgptomic.slides.tissue import write_geojson
@@ -106,13 +106,14 @@ def read_slide(job: Mapping[str, Any], settings: TileSettings, threads: int, sen
     joined = {reason: np.concatenate(parts) for reason, parts in fates.items()}
     write_picture(job["overlay"], draw_overlay(seen.overview, seen.tissue, joined, grid.side_level0))
     write_geojson(job["tissue"], seen.tissue, seen.overview.scale)
-    sender.say("done", left_out={reason: len(joined.get(reason, ())) for reason in (*REASONS, "unreadable")})
+    sender.say("done", left_out={reason: len(joined.get(reason, ())) for reason in REASONS})
 
 
 def facts(slide: Slide, seen: Survey) -> dict[str, Any]:
     """Return what is recorded about how a slide was read, in plain types."""
     level0, chosen = slide.levels[0], slide.levels[seen.grid.level]
     return {
+        "slide_bytes": slide.path.stat().st_size,
         "vendor": slide.vendor,
         "reader": "openslide" if slide.tiled(seen.grid.level) is None else "tiles",
         "width": level0.width,
@@ -124,7 +125,7 @@ def facts(slide: Slide, seen: Survey) -> dict[str, Any]:
         "side": seen.grid.side,
         "side_level0": seen.grid.side_level0,
         "mpp": seen.grid.mpp,
-        "tissue_mm2": float(seen.tissue.sum() * seen.overview.mpp**2 / 1e6),
+        "tissue_mm2": round(float(seen.tissue.sum() * seen.overview.mpp**2 / 1e6), 3),
         "tiles": len(seen.grid),
     }
 
@@ -159,13 +160,12 @@ def main(descriptor: int, protocol: TextIO) -> None:
         sender.say("start", slide_id=job["slide_id"])
         try:
             read_slide(job, settings, start["threads"], sender)
-        except SlideError as error:
+        except Exception as error:  # one slide must not stop the others
+            if not isinstance(error, SlideError):
+                log.exception("%s", job["slide_id"])
             sender.drop()
-            sender.say("failed", reason=str(error))
-        except Exception as error:
-            log.exception("%s", job["slide_id"])
-            sender.drop()
-            sender.say("failed", reason=f"{type(error).__name__}: {error}")
+            kind = "skipped" if isinstance(error, SlideSkipped) else "failed"
+            sender.say(kind, reason=str(error) if isinstance(error, SlideError) else f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

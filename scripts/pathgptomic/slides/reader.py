@@ -23,6 +23,10 @@ class SlideError(ValueError):
     """A slide that cannot be used; the message is the reason that the user reads."""
 
 
+class SlideSkipped(SlideError):
+    """A sound slide whose resolution is unknown or too coarse."""
+
+
 @dataclass(frozen=True)
 class Level:
     """One level of the pyramid: its size in pixels and how many level-0 pixels go into one of its own."""

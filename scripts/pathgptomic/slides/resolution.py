@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pathgptomic.slides.reader import Level, Slide, SlideError
+from pathgptomic.slides.reader import Level, Slide, SlideSkipped
 
 PLAUSIBLE_MPP = (0.05, 5.0)  # outside, the number is a unit error or a screen resolution (72 dpi is 353)
 COARSER = 1.1  # a level up to this much coarser than wanted still serves: 20x slides state 0.4936 to 0.5040 and more
@@ -25,7 +25,7 @@ def resolution(slide: Slide, override: float | None = None) -> Resolution:
 
     Raises
     ------
-    SlideError
+    SlideSkipped
         If nothing states it, or if its pixels are not square.
     """
     if override is not None:
@@ -33,7 +33,7 @@ def resolution(slide: Slide, override: float | None = None) -> Resolution:
     stated = [_number(slide.properties.get(f"openslide.mpp-{axis}")) for axis in "xy"]
     if all(PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] for value in stated):
         if max(stated) > SQUARE * min(stated):
-            raise SlideError(
+            raise SlideSkipped(
                 f"{slide.path.name} has pixels of {stated[0]:g} x {stated[1]:g} microns; give it one mpp in the "
                 "cohort's table of mpp overrides"
             )
@@ -41,7 +41,7 @@ def resolution(slide: Slide, override: float | None = None) -> Resolution:
     power = _number(slide.properties.get("openslide.objective-power"))
     if 1 <= power <= 200:
         return Resolution(10 / power, "power")
-    raise SlideError(
+    raise SlideSkipped(
         f"{slide.path.name} states neither microns per pixel nor an objective power; give it one mpp in the cohort's "
         "table of mpp overrides"
     )
@@ -61,11 +61,11 @@ def choose_level(levels: tuple[Level, ...], mpp: float, wanted: float) -> int:
 
     Raises
     ------
-    SlideError
+    SlideSkipped
         If level 0 itself is coarser than wanted by more than a tenth: details cannot be made up.
     """
     if mpp > wanted * COARSER:
-        raise SlideError(f"its level 0 has {mpp:.3g} microns per pixel, coarser than the {wanted:g} asked for")
+        raise SlideSkipped(f"its level 0 has {mpp:.3g} microns per pixel, coarser than the {wanted:g} asked for")
     fine = [index for index, level in enumerate(levels) if mpp * level.downsample <= wanted * SQUARE]
     return max(fine, key=lambda index: levels[index].downsample, default=0)
 

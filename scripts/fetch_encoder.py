@@ -1,0 +1,7 @@
+"""Download the weights of the tile encoder (rule fetch_encoder)."""
+
+from pathgptomic.job import job
+from pathgptomic.slides.encoders import fetch_encoder
+
+with job(snakemake.log[0]):
+    fetch_encoder(name=snakemake.params.encoder, weights_out=snakemake.output.weights)

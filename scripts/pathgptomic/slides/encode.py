@@ -1,0 +1,213 @@
+"""Run a tile encoder: uint8 tiles in, float32 features out, on a GPU, on a CPU with torch, or with OpenVINO."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pathgptomic.files import sha256_file
+from pathgptomic.slides import encoders
+from pathgptomic.slides.registry import Card, card
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+CPU_BATCH = 8  # tiles at once on a CPU: more no longer fit its caches and are slower
+AGREEMENT = 0.999  # smallest cosine between features of a faster form of the encoder and the plain one
+
+
+class Normalised(nn.Module):
+    """An encoder with its own normalisation and size in front: uint8 [n, h, w, 3] -> [n, dimension]."""
+
+    def __init__(self, model: nn.Module, colour: tuple[tuple[float, ...], tuple[float, ...]], size: int, tile: int):
+        super().__init__()
+        self.model, self.size, self.resize = model, size, tile != size
+        mean, spread = (255 * torch.tensor(values).view(1, 3, 1, 1) for values in colour)
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", 1 / spread)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Encode raw tiles."""
+        # a permuted view of packed RGB is channels-last, which convolutions like best
+        pixels = tiles.permute(0, 3, 1, 2).to(self.mean.dtype)
+        if self.resize:
+            pixels = nn.functional.interpolate(pixels, size=(self.size, self.size), mode="bilinear", antialias=True)
+        return self.model((pixels - self.mean) * self.scale)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A ready encoder: `run` maps uint8 (n, size, size, 3) to float32 (n, dimension)."""
+
+    card: Card
+    run: Callable[[np.ndarray], np.ndarray]
+    dimension: int
+    weights_sha256: str
+    how: str  # device, library and precision, in words
+
+
+def make_encoder(
+    *,
+    name: str,
+    weights: str | None,
+    tile: int,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "torch",
+    threads: int = 1,
+) -> Encoder:
+    """Load an encoder and bring it into its fastest form that still agrees with the plain one.
+
+    Parameters
+    ----------
+    name
+        A name of the registry, or ``timm:<model>``.
+    weights
+        File of its weights; None for the ones that a package ships.
+    tile
+        Side of the tiles in pixels; resized on the device if the encoder wants another size.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    precision
+        ``auto`` is bfloat16 on a GPU that has it, float16 on an older one, float32 with torch on a CPU, and whatever
+        the processor is fastest with for OpenVINO.
+    backend
+        ``torch`` or ``openvino`` (CPU).
+    threads
+        CPU threads.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not there or do not fit, or the combination of settings is impossible.
+    """
+    torch.set_num_threads(threads)
+    known = card(name)
+    path = _weights(known, weights)
+    on_gpu = use_gpu(device)
+    if on_gpu and backend == "openvino":
+        raise ValueError("slides.backend openvino runs on a CPU; set device: cpu or slides.backend: torch")
+    plain = Normalised(encoders.load(known, path), known.colour, known.size, tile).eval().requires_grad_(False)
+    probe = _probe(tile)
+    with torch.inference_mode():
+        expected = plain(torch.from_numpy(probe)).numpy()
+    if on_gpu:
+        run, how = _on_gpu(plain, precision)
+    elif backend == "openvino":
+        run, how = _with_openvino(plain, probe, precision, threads)
+    else:
+        run, how = _on_cpu(plain, probe, expected, precision)
+    _check_agreement(run(probe), expected, f"{name} on {how}")
+    log.info("%s runs on %s", name, how)
+    return Encoder(known, run, expected.shape[1], sha256_file(path), how)
+
+
+def use_gpu(device: str) -> bool:
+    """Return whether ``auto``, ``cpu`` or ``cuda`` means a GPU here.
+
+    Raises
+    ------
+    ValueError
+        If a GPU is insisted on and none is there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, but no GPU is visible to torch; ask the cluster for one or set device: cpu")
+    return device != "cpu" and torch.cuda.is_available()
+
+
+def _weights(known: Card, weights: str | None) -> Path:
+    if weights:
+        path = Path(weights)
+        if not path.is_file():
+            raise ValueError(f"slides.weights names {weights}, which is not a file")
+        return path
+    if known.family == "lite0":
+        return encoders.embedded_weights()
+    raise ValueError(
+        f"{known.name} needs its weights; run the rule fetch_encoder online, or name a file in slides.weights"
+    )
+
+
+def _probe(tile: int) -> np.ndarray:
+    """Two tiles of coloured noise at two scales, by which two forms of an encoder are compared."""
+    generator = np.random.default_rng(0)
+    fine = generator.integers(0, 256, (1, tile, tile, 3))
+    coarse = np.kron(generator.integers(60, 256, (1, -(-tile // 16), -(-tile // 16), 3)), np.ones((1, 16, 16, 1), int))
+    return np.concatenate([0.4 * fine + 0.6 * coarse[:, :tile, :tile], coarse[:, :tile, :tile]]).astype(np.uint8)
+
+
+def _check_agreement(found: np.ndarray, expected: np.ndarray, what: str) -> None:
+    cosine = (found * expected).sum(1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
+    if not (cosine >= AGREEMENT).all():
+        raise ValueError(
+            f"{what} gives features with cosine {cosine.min():.5f} to those in float32; set slides.precision: float32"
+        )
+
+
+def _on_gpu(plain: Normalised, precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    kind = precision if precision != "auto" else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    model = plain.to("cuda", memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = True
+
+    def run(tiles: np.ndarray) -> np.ndarray:
+        pinned = torch.from_numpy(tiles).pin_memory()
+        with torch.inference_mode(), torch.autocast("cuda", getattr(torch, kind), enabled=kind != "float32"):
+            return model(pinned.to("cuda", non_blocking=True)).float().cpu().numpy()
+
+    return run, f"{torch.cuda.get_device_name()}, torch {kind}"
+
+
+def _on_cpu(
+    plain: Normalised, probe: np.ndarray, expected: np.ndarray, precision: str
+) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    if precision not in ("auto", "float32"):
+        raise ValueError(f"slides.precision {precision} needs a GPU or slides.backend: openvino on a CPU; set float32")
+    model = _frozen(plain.to(memory_format=torch.channels_last), probe, expected)
+
+    def run(tiles: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return torch.cat([model(part) for part in torch.from_numpy(tiles).split(CPU_BATCH)]).numpy()
+
+    return run, f"CPU, torch float32{'' if model is plain else ', folded'}"
+
+
+def _frozen(plain: Normalised, probe: np.ndarray, expected: np.ndarray) -> nn.Module:
+    """Fold batch normalisation into the convolutions; keep the plain module if that changes a result."""
+    try:
+        with torch.no_grad():
+            frozen = torch.jit.freeze(torch.jit.trace(plain, torch.from_numpy(np.repeat(probe, 2, axis=0))))
+        with torch.inference_mode():
+            same = np.allclose(frozen(torch.from_numpy(probe)).numpy(), expected, rtol=1e-3, atol=1e-4)
+    except RuntimeError as error:
+        log.info("the encoder runs as it is, since it cannot be traced (%s)", str(error).splitlines()[0])
+        return plain
+    return frozen if same else plain
+
+
+def _with_openvino(
+    plain: Normalised, probe: np.ndarray, precision: str, threads: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ValueError("slides.backend openvino needs the package openvino; install it or set torch") from error
+    core = openvino.Core()
+    with torch.no_grad():
+        graph = openvino.convert_model(plain, example_input=torch.from_numpy(probe), input=[-1, *probe.shape[1:]])
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    if precision != "auto":
+        options["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
+    compiled = core.compile_model(graph, "CPU", options)
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+
+    def run(tiles: np.ndarray) -> np.ndarray:
+        parts = [np.array(compiled(tiles[at : at + CPU_BATCH])[0]) for at in range(0, len(tiles), CPU_BATCH)]
+        return np.concatenate(parts).astype(np.float32)
+
+    return run, f"CPU, OpenVINO {used}"
