@@ -178,6 +178,7 @@ rule plot_forest:
             subcategory="{cohort}",
             labels={"figure": "C-index of all models"},
         ),
+        narrow="results/{cohort}/report/figures/forest_narrow.svg",
     log:
         "logs/{cohort}/plot_forest.log",
     benchmark:

@@ -10,4 +10,5 @@ with job(snakemake.log[0]):
         headline=snakemake.params.headline,
         clinical=snakemake.params.clinical,
         out=snakemake.output.figure,
+        narrow=snakemake.output.narrow,
     )

@@ -69,12 +69,13 @@ def alerts(study: Study) -> list[str]:
     deaths = fold_deaths(study)
     if len(deaths) and deaths.min() < FEW_DEATHS:
         found.append(
-            f"The smallest test fold holds {count(deaths.min(), 'death')}; single folds say little, and every interval is wide."
+            f"The smallest test fold holds {count(deaths.min(), 'death')}; single folds say little, and every interval "
+            "is wide."
         )
     if study.in_sample_images:
         found.append(
-            "The image inputs of training patients are outputs of a network that was trained on these very patients. In "
-            "training an image branch therefore looks better than it is; only test patients show what it is worth."
+            "The image inputs of training patients are outputs of a network that was trained on these very patients. "
+            "In training an image branch therefore looks better than it is; only test patients show what it is worth."
         )
     if not missing(row["dcal_p"]) and row["dcal_p"] < study.methods["settings"]["alpha"]:
         found.append(
@@ -112,6 +113,6 @@ def _resolution(study: Study, model: str, clinical: str) -> list[str]:
         return []
     power = percent(study.methods["settings"]["power"])
     return [
-        f"Not distinguishable does not mean equal: this design finds a true difference with {power} power only if it is "
-        f"{number(found['minimum_detectable'])} or more."
+        f"Not distinguishable does not mean equal: this design finds a true difference with {power} power only if it "
+        f"is {number(found['minimum_detectable'])} or more."
     ]

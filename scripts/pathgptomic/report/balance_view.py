@@ -1,8 +1,8 @@
 """Training histories of all folds and seeds as one curve a branch and quantity, and what they say about balance.
 
-The claim to check: one branch wins the training while another is left behind, or is learnt by heart. A branch that ranks
-its own training patients far better than patients that its network has not seen is out of balance; a balanced model
-must show less of that, on the same patients.
+The claim to check: one branch wins the training while another is left behind, or is learnt by heart. A branch that
+ranks its own training patients far better than patients that its network has not seen is out of balance; a balanced
+model must show less of that, on the same patients.
 """
 
 from collections.abc import Mapping

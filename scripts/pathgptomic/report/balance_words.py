@@ -13,9 +13,10 @@ from pathgptomic.report.wording import interval, number, p_value, signed
 
 PAPER = "path-gptomic"
 READING = (
-    "In the curves, ρ says how far a branch is ahead of the others in explaining who dies first (1 = level); balancing "
-    "shortens the training steps of the branch that is ahead by the factor below. Without balance the factor stays at 1. A branch "
-    "whose solid line runs far above its dashed line learns its training patients by heart."
+    "In the curves, ρ says how far a branch is ahead of the others in explaining who dies first (1 = level); "
+    "balancing shortens the training steps of the branch that is ahead by the factor below. Without balance the "
+    "factor stays at 1. A branch whose solid line runs far above its dashed line learns its training patients by "
+    "heart."
 )
 STRATEGIES = {
     "none": "no balance",
@@ -28,6 +29,9 @@ STRATEGIES = {
     "random": "control: random factors",
     "reversed": "control: wrong side",
 }
+IN_SAMPLE = (
+    " Its inputs were made by a network that knew all training patients, so that even the left-out values are too high."
+)
 GAP_WORDS = {"better": "smaller", "worse": "larger"}
 
 
@@ -113,8 +117,8 @@ def balance_grid(study: Study, found: list[Contrast]) -> Grid:
         Column("Verdict on C test (adj. p)", numeric=False, help="Holm-adjusted over the rows of this table"),
     ]
     note = (
-        f"Each model beside the same network without balance, paired over the folds, {study.level} intervals by the corrected "
-        "resampled t-test. The two controls show what a mere change of step lengths does."
+        f"Each model beside the same network without balance, paired over the folds, {study.level} intervals by the "
+        "corrected resampled t-test. The two controls show what a mere change of step lengths does."
     )
     return Grid("Ways to balance, each against the same network without balance", columns, rows, note, stacked=True)
 
@@ -144,9 +148,10 @@ def _numbers(study: Study, pair: Contrast, gap: str, test: str) -> str:
     c = [number(study.summary.loc[name, "c_mean"]) for name in (pair.model, pair.twin)]
     gaps = [number(study.summary.loc[name, "optimism"]) for name in (pair.model, pair.twin)]
     return (
-        f"{study.name(pair.model)} against {study.name(pair.twin)}, the same network without balance: C-index on test patients "
-        f"{c[0]} and {c[1]} ({_estimate(study, pair.test)}: {test}); gap between the patients a model was fitted on and test "
-        f"patients {gaps[0]} and {gaps[1]} ({_estimate(study, pair.gap)}: {GAP_WORDS.get(gap, gap)})."
+        f"{study.name(pair.model)} against {study.name(pair.twin)}, the same network without balance: C-index on test "
+        f"patients {c[0]} and {c[1]} ({_estimate(study, pair.test)}: {test}); gap between the patients a model was "
+        f"fitted on and test patients {gaps[0]} and {gaps[1]} ({_estimate(study, pair.gap)}: "
+        f"{GAP_WORDS.get(gap, gap)})."
     )
 
 
@@ -157,13 +162,12 @@ def _branches(study: Study, pair: Contrast) -> list[str]:
         return []
     (learnt, unseen), (learnt_twin, unseen_twin) = ends[pair.model], ends[pair.twin]
     sentence = (
-        f"The image branch alone reached a C-index of {number(learnt_twin)} on its own training patients without balance "
-        f"and {number(learnt)} with it"
+        f"The image branch alone reached a C-index of {number(learnt_twin)} on its own training patients without "
+        f"balance and {number(learnt)} with it"
     )
     if unseen is not None and unseen_twin is not None:
         sentence += f"; on training patients left out of the fit {number(unseen_twin)} and {number(unseen)}"
-    caution = " Its inputs were made by a network that knew all training patients, so that even the left-out values are too high."
-    return [f"{sentence}.{caution if study.in_sample_images else ''}"]
+    return [f"{sentence}.{IN_SAMPLE if study.in_sample_images else ''}"]
 
 
 def branch_ends(balance: pd.DataFrame, model: str, branch: str) -> tuple[float | None, float | None]:

@@ -42,7 +42,13 @@ def run_grid(facts: Mapping[str, Any], methods: Mapping[str, Any], bundle: str |
 def data_grid(files: Sequence[str | Path]) -> Grid:
     """Return name, size and SHA-256 of the files that the results were made from."""
     rows = [
-        Row([words(str(path)), Cell(size(Path(path).stat().st_size), float(Path(path).stat().st_size)), words(sha256_file(path))])
+        Row(
+            [
+                words(str(path)),
+                Cell(size(Path(path).stat().st_size), float(Path(path).stat().st_size)),
+                words(sha256_file(path)),
+            ]
+        )
         for path in files
     ]
     columns = [Column("File", numeric=False), Column("Size"), Column("SHA-256", numeric=False)]
@@ -78,8 +84,12 @@ def cost_grid(folder: str | Path) -> Grid | None:
             )
         )
     columns = [
-        Column("Rule", numeric=False), Column("Jobs"), Column("Time, all jobs"), Column("Longest job"),
-        Column("Peak memory"), Column("CPU hours"),
+        Column("Rule", numeric=False),
+        Column("Jobs"),
+        Column("Time, all jobs"),
+        Column("Longest job"),
+        Column("Peak memory"),
+        Column("CPU hours"),
     ]
     total = f"All rules: {duration(table['s'].sum())} of job time, {table['cpu_time'].sum() / 3600:.2f} CPU hours."
     return Grid("Time and memory of every rule", columns, rows, total, sortable=True)

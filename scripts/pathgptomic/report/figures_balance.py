@@ -1,4 +1,4 @@
-"""What balanced training did, epoch by epoch: the C-index of each branch alone, rho, and the coefficient on its step."""
+"""What balanced training did, epoch by epoch: the C-index of each branch alone, rho, the factor on its step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +150,8 @@ def apart(heights: list[float], gap: float) -> list[float]:
 
 def _subtitle(rows: pd.DataFrame) -> str:
     fits = count(rows["n"].max(), "fit")
-    return f"Solid: own training patients. Dashed: patients left out.\nMean and 10 to 90 % range of {fits} (folds and seeds)."
+    lines = "Solid: own training patients. Dashed: patients left out."
+    return f"{lines}\nMean and 10 to 90 % range of {fits} (folds and seeds)."
 
 
 def _words(rows: pd.DataFrame) -> str:

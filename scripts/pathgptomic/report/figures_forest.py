@@ -1,5 +1,6 @@
-"""The C-index of every model in one picture: mean, interval, single folds, and the gain over clinical variables alone."""
+"""The C-index of every model in one picture: mean, interval, single folds, and the gain over clinical variables."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,32 @@ from pathgptomic.report import style
 from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import DASH, count, interval, missing, number, signed
 
-WIDTH = 680.0  # points; the row height and the columns too
-ROW = 17.0
-HEAD = 36.0
-FOOT = 46.0
-COLUMNS = {"name": 6.0, "plot": 236.0, "plot_end": 446.0, "c": 462.0, "gain": 582.0}
-NAME_CHARACTERS = 44
+FOOT = 54.0  # points below the rows
 
 
-def plot_forest(*, summary: str | Path, metrics: str | Path, headline: str, clinical: str, out: str | Path) -> None:
-    """Draw the forest plot of all models.
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a row stand, in points: (x, distance below the middle of the row); `plot` is (left, right)."""
+
+    width: float
+    row: float
+    head: float
+    name: tuple[float, float]
+    plot: tuple[float, float]
+    c: tuple[float, float]
+    gain: tuple[float, float]
+    gain_align: str
+    characters: int
+
+
+WIDE = Layout(680, 17, 36, (6, 0), (236, 446), (462, 0), (582, 0), "left", 44)
+NARROW = Layout(300, 31, 46, (4, -9), (4, 172), (184, 5), (296, -9), "right", 40)
+
+
+def plot_forest(
+    *, summary: str | Path, metrics: str | Path, headline: str, clinical: str, out: str | Path, narrow: str | Path
+) -> None:
+    """Draw the forest plot of all models, once for pages and once for telephones.
 
     Parameters
     ----------
@@ -32,39 +49,42 @@ def plot_forest(*, summary: str | Path, metrics: str | Path, headline: str, clin
         Model that the report is about; drawn in colour.
     clinical
         Model of the clinical variables alone; its mean is the vertical line.
-    out
-        The SVG file to write.
+    out, narrow
+        The SVG files to write.
     """
     table, metrics = read_table(summary), read_table(metrics)
     folds = metrics[(metrics["metric"] == "harrell_c") & (metrics["seed"] == "mean") & (metrics["subset"] == "")]
     folds = folds[folds["fold"] != "pooled"].groupby("model")["value"].apply(list)
-    rows = forest_rows(table)
-    height = HEAD + ROW * len(rows) + FOOT
+    colours = {clinical: style.ORANGE, headline: style.BLUE}
     with style.drawing():
-        figure = Figure(figsize=(WIDTH / 72, height / 72))
-        page = figure.add_axes((0, 0, 1, 1))
-        page.set(xlim=(0, WIDTH), ylim=(height, 0))
-        page.axis("off")
-        left, right = COLUMNS["plot"], COLUMNS["plot_end"]
-        axes = figure.add_axes((left / WIDTH, FOOT / height, (right - left) / WIDTH, ROW * len(rows) / height))
-        _dress(axes, table, folds, len(rows), clinical)
-        _head(page)
-        for place, row in enumerate(rows):
-            y = HEAD + ROW * (place + 0.5)
-            if isinstance(row, str):
-                page.text(COLUMNS["name"], y + 2, row, va="center", color=style.MUTED, fontsize=8)
-            else:
-                _row(
-                    page,
-                    axes,
-                    row,
-                    y,
-                    place,
-                    folds.get(row["model"], []),
-                    {headline: style.BLUE, clinical: style.ORANGE},
-                )
-        page.text(COLUMNS["name"], height - 8, _foot(table), fontsize=7.5, color=style.MUTED, va="center")
-        style.save(figure, out, title="C-index of all models", description=forest_words(table))
+        for path, layout in ((out, WIDE), (narrow, NARROW)):
+            figure = _draw(table, folds, colours, clinical, layout)
+            style.save(figure, path, title="C-index of all models", description=forest_words(table))
+
+
+def _draw(table: pd.DataFrame, folds: pd.Series, colours: dict, clinical: str, layout: Layout) -> Figure:
+    rows = forest_rows(table)
+    body = layout.row * len(rows)
+    height = layout.head + body + FOOT
+    figure = Figure(figsize=(layout.width / 72, height / 72))
+    page = figure.add_axes((0, 0, 1, 1))
+    page.set(xlim=(0, layout.width), ylim=(height, 0))
+    page.axis("off")
+    page.set_zorder(2)  # names stand above the lines that would cross them
+    left, right = layout.plot
+    axes = figure.add_axes((left / layout.width, FOOT / height, (right - left) / layout.width, body / height))
+    _dress(axes, table, folds, len(rows), clinical)
+    _head(page, layout)
+    for place, row in enumerate(rows):
+        y = layout.head + layout.row * (place + 0.5)
+        if isinstance(row, str):
+            page.text(layout.name[0], y + 3, row, va="center", color=style.MUTED, fontsize=8)
+        else:
+            _write_row(page, row, y, colours, layout)
+            _draw_row(axes, row, place + layout.c[1] / layout.row, folds.get(row["model"], []), colours)
+    for line, text in enumerate(reversed(_foot(table))):
+        page.text(layout.name[0], height - 6 - 10 * line, text, fontsize=7, color=style.MUTED, va="center")
+    return figure
 
 
 def forest_rows(summary: pd.DataFrame) -> list:
@@ -96,7 +116,7 @@ def _dress(axes: Axes, summary: pd.DataFrame, folds: pd.Series, rows: int, clini
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(style.few_ticks())
     style.rule_lines(axes, "x")
-    axes.set_xlabel("C-index on test patients (0.5 = coin toss, 1 = perfect order)", fontsize=7.5, labelpad=3)
+    axes.set_xlabel("C-index on test patients", fontsize=7.5, labelpad=3)
     if axes.get_xlim()[0] < 0.5:
         axes.axvline(0.5, color=style.MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
     reference = summary.loc[summary["model"] == clinical, "c_mean"]
@@ -104,46 +124,64 @@ def _dress(axes: Axes, summary: pd.DataFrame, folds: pd.Series, rows: int, clini
         axes.axvline(reference.iloc[0], color=style.ORANGE, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
 
 
-def _head(page: Axes) -> None:
-    titles = {
-        "name": ("Model", ""),
-        "plot": ("Mean and interval", "light dots: single folds"),
-        "c": ("C-index", "95 % interval"),
-        "gain": ("Gain over", "clinical alone"),
-    }
-    for column, (first, second) in titles.items():
-        page.text(COLUMNS[column], 10, first, fontweight="bold", fontsize=8, va="center")
-        page.text(COLUMNS[column], 21, second, color=style.MUTED, fontsize=7.5, va="center")
+def _head(page: Axes, layout: Layout) -> None:
+    title = {"fontweight": "bold", "fontsize": 8, "va": "center"}
+    small = {"color": style.MUTED, "fontsize": 7.5, "va": "center"}
+    top = layout.head - 25
+    page.text(layout.plot[0], top, "Mean and interval", **title)
+    page.text(layout.plot[0], top + 11, "light dots: single folds", **small)
+    page.text(layout.c[0], top, "C-index", **title)
+    page.text(layout.c[0], top + 11, "95 % interval", **small)
+    if layout is WIDE:
+        page.text(layout.name[0], top, "Model", **title)
+        page.text(layout.gain[0], top, "Gain over", **title)
+        page.text(layout.gain[0], top + 11, "clinical alone", **small)
+    else:
+        page.text(layout.gain[0], 8, "Right: gain over clinical alone", ha=layout.gain_align, **small)
 
 
-def _row(page: Axes, axes: Axes, row: dict, y: float, place: int, folds: list, colours: dict) -> None:
-    colour = colours.get(row["model"], style.MUTED)
+def _write_row(page: Axes, row: dict, y: float, colours: dict, layout: Layout) -> None:
     strong = row["model"] in colours
     weight = "bold" if strong else "normal"
     title = str(row["title"])
-    title = title if len(title) <= NAME_CHARACTERS else title[: NAME_CHARACTERS - 1] + "…"
-    page.text(COLUMNS["name"], y, title, va="center", fontweight=weight, color=colour if strong else style.INK)
-    axes.plot(folds, [place] * len(folds), "o", color=colour, alpha=0.22, markersize=3.2, markeredgewidth=0, zorder=2)
-    if not missing(row["c_ci_low"]):
-        axes.plot([row["c_ci_low"], row["c_ci_high"]], [place, place], color=colour, linewidth=1.4, zorder=3)
-    marker = {"marker": "D" if strong else "s", "markersize": 5.5 if strong else 4.5}
-    axes.plot(row["c_mean"], place, color=colour, markeredgewidth=0, zorder=4, **marker)
-    page.text(COLUMNS["c"], y, number(row["c_mean"]), va="center", fontweight=weight, fontsize=8)
+    title = title if len(title) <= layout.characters else title[: layout.characters - 1] + "…"
     page.text(
-        COLUMNS["c"] + 28, y, interval(row["c_ci_low"], row["c_ci_high"]), va="center", fontsize=8, color=style.MUTED
+        layout.name[0],
+        y + layout.name[1],
+        title,
+        va="center",
+        fontweight=weight,
+        color=colours.get(row["model"], style.INK),
+        bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.8},
     )
-    page.text(COLUMNS["gain"], y, _gain(row), va="center", fontsize=8)
+    x, below = layout.c
+    small = {"va": "center", "fontsize": 8}
+    page.text(x, y + below, number(row["c_mean"]), fontweight=weight, **small)
+    page.text(x + 28, y + below, interval(row["c_ci_low"], row["c_ci_high"]), color=style.MUTED, **small)
+    page.text(layout.gain[0], y + layout.gain[1], _gain(row), ha=layout.gain_align, **small)
+
+
+def _draw_row(axes: Axes, row: dict, y: float, folds: list, colours: dict) -> None:
+    colour = colours.get(row["model"], style.MUTED)
+    axes.plot(folds, [y] * len(folds), "o", color=colour, alpha=0.22, markersize=3.2, markeredgewidth=0, zorder=2)
+    if not missing(row["c_ci_low"]):
+        axes.plot([row["c_ci_low"], row["c_ci_high"]], [y, y], color=colour, linewidth=1.4, zorder=3)
+    strong = row["model"] in colours
+    marker = {"marker": "D" if strong else "s", "markersize": 5.5 if strong else 4.5}
+    axes.plot(row["c_mean"], y, color=colour, markeredgewidth=0, zorder=4, **marker)
 
 
 def _gain(row: dict) -> str:
     delta, verdict = row.get("delta_clinical"), row.get("delta_clinical_verdict")
     if missing(delta):
         return DASH
-    words = {"not distinguishable": "n.d.", "not tested": "not tested"}
-    return f"{signed(delta)}  {words.get(verdict, verdict)}"
+    return f"{signed(delta)}  {'n.d.' if verdict == 'not distinguishable' else verdict}"
 
 
-def _foot(summary: pd.DataFrame) -> str:
+def _foot(summary: pd.DataFrame) -> list[str]:
     first = summary.iloc[0]
-    who = f"{count(first['patients'], 'patient')}, {count(first['events'], 'death')}, {count(first['folds'], 'test fold')}."
-    return f"{who} n.d.: not distinguishable at the stated error rate. Dashed line: clinical variables alone."
+    counts = [count(first["patients"], "patient"), count(first["events"], "death"), count(first["folds"], "test fold")]
+    return [
+        f"{', '.join(counts)}. Dashed line: clinical variables alone.",
+        "n.d.: cannot be distinguished from no difference.",
+    ]

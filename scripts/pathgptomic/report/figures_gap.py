@@ -67,12 +67,12 @@ def plot_gap(*, metrics: str | Path, catalogue: Mapping[str, Mapping], out: str 
 def gap_models(catalogue: Mapping[str, Mapping]) -> list[str]:
     """Return the models to draw: those that are balanced, each beside its unbalanced twin, then those of one branch.
 
-    Where nothing is balanced: every network of several branches.
+    Where nothing is balanced: every network of several branches; where there is no network, the first model.
     """
     pairs = [name for model, facts in catalogue.items() if facts["unbalanced"] for name in (model, facts["unbalanced"])]
     fused = pairs or [model for model, facts in catalogue.items() if len(facts["branches"]) > 1 and facts["strategy"]]
     single = [model for model, facts in catalogue.items() if facts["kind"] == "model" and len(facts["branches"]) == 1]
-    return list(dict.fromkeys([*fused, *single]))[:MOST]
+    return list(dict.fromkeys([*fused, *single]))[:MOST] or list(catalogue)[:1]
 
 
 def gap_values(metrics: pd.DataFrame, models: list[str]) -> pd.DataFrame:
@@ -90,7 +90,8 @@ def gap_values(metrics: pd.DataFrame, models: list[str]) -> pd.DataFrame:
 def gap_words(values: pd.DataFrame, titles: dict[str, str]) -> str:
     """Say in words what the figure shows."""
     parts = [
-        f"{titles[model]}: {number(row['harrell_c_train'])} on the patients it was fitted on, {number(row['harrell_c'])} on test patients"
+        f"{titles[model]}: {number(row['harrell_c_train'])} on the patients it was fitted on, "
+        f"{number(row['harrell_c'])} on test patients"
         for model, row in values.iterrows()
     ]
     return f"Mean C-index. {listed(parts, other='; ', last='; ')}."

@@ -37,9 +37,7 @@ class Line:
         return self.curve["survival"].to_numpy()[rows]
 
 
-def plot_survival_curves(
-    *, curves: str | Path, groups: str | Path, summary: str | Path, out: str | Path
-) -> None:
+def plot_survival_curves(*, curves: str | Path, groups: str | Path, summary: str | Path, out: str | Path) -> None:
     """Draw one figure a model into the folder `out`, named by the model; models without curves have none.
 
     Parameters

@@ -98,25 +98,26 @@ def render(**content: Any) -> str:
     return environment.get_template("template.html").render(
         **content,
         glossary=[{"term": term, "meaning": meaning} for term, meaning in GLOSSARY],
-        script=Markup(script),  # noqa: S704 - our own file
+        script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
 def shown_models(study: Study) -> list[str]:
-    """Return the models whose curves the report shows: its own, that with clinical variables (or late fusion), clinical."""
+    """Return the models whose curves are shown: the first, with clinical variables (or late fusion), clinical alone."""
     partner = study.catalogue[study.headline]["with_clinical"] or study.reference("late_fusion")
     chosen = [study.headline, partner, study.reference("clinical")]
     return [model for model in dict.fromkeys(chosen) if model in study.summary.index]
 
 
 def balance_models(study: Study) -> list[str]:
-    """Return the models whose training the report shows: the balanced one, its unbalanced twin, a control of the two."""
+    """Return the models whose training is shown: the balanced one, its unbalanced twin, a control of the two."""
     pair = next((each for each in contrasts(study) if study.catalogue[each.model]["strategy"] == "path-gptomic"), None)
     if pair is None:
         return []
     controls = [
-        each.model for each in contrasts(study)
+        each.model
+        for each in contrasts(study)
         if each.twin == pair.twin and study.catalogue[each.model]["strategy"] in ("random", "reversed")
     ]
     return [pair.model, pair.twin, *controls[:1]]
@@ -136,6 +137,7 @@ def _texts(study: Study, model: Mapping[str, Any]) -> dict[str, Any]:
             "balance": balance_text(study, pairs),
             "audit": prose.audit_text(study),
             "methods": prose.methods_text(study, model, int(row["seeds"])),
+            "definitions": prose.definitions(study),
             "limits": prose.limits(study),
         },
         "footer": f"Made by Path-GPTOmic {__version__}. Research results, not a medical device.",
@@ -165,7 +167,10 @@ def _with_unit(text: str) -> tuple[str, str]:
 
 
 def _figures(study: Study, folder: Path, report: Path) -> dict[str, Any]:
-    folds, level = study.methods["folds"], study.level
+    forest = (
+        f"Mean over {study.methods['folds']} test folds with {study.level} interval (corrected for overlapping "
+        "training parts); 0.5 is a coin toss, 1 a perfect order."
+    )
 
     def load(name: str, caption: str) -> Drawing | None:
         path = folder / f"{name}.svg"
@@ -176,16 +181,22 @@ def _figures(study: Study, folder: Path, report: Path) -> dict[str, Any]:
         return [drawing for drawing in found if drawing is not None]
 
     return {
-        "forest": load("forest", f"Mean over {folds} test folds with {level} interval (corrected for overlapping training parts)."),
+        "forest": load("forest", forest),
+        "forest_narrow": load("forest_narrow", forest),
         "survival_curves": panels("survival_curves", shown_models(study)),
         "calibration": panels("calibration", shown_models(study)),
-        "gap": load("gap", "C-index on the patients that a model was fitted on, on training patients left out, and on test patients."),
+        "gap": load(
+            "gap",
+            "C-index on the patients that a model was fitted on, on training patients left out, and on test patients.",
+        ),
         "balance": panels("balance", balance_models(study)),
         "flow": load("flow", "Patient flow: who entered, who was excluded and why, who was tested."),
     }
 
 
-def _tables(study: Study, facts: Mapping[str, Any], data: Sequence, benchmarks: str | Path, bundle: str | Path | None) -> dict:
+def _tables(
+    study: Study, facts: Mapping[str, Any], data: Sequence, benchmarks: str | Path, bundle: str | Path | None
+) -> dict:
     pairs = contrasts(study)
     numbers = [*number_grids(study), within_grid(study), comparison_grid(study)]
     costs = [run_grid(facts, study.methods, bundle), data_grid(data), cost_grid(benchmarks)]

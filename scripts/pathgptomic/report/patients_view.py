@@ -42,7 +42,10 @@ def patients_grid(patients: pd.DataFrame, covariates: Mapping[str, Any]) -> Grid
     if (patients["site"] != "").any():
         rows.append(_row("Sites", [str(group["site"].nunique()) for group in groups.values()]))
     columns = [Column("", numeric=False), *(Column(title) for title in groups)]
-    note = "Numbers and per cent of those with a known value, or median (quartiles). Follow-up: reverse Kaplan-Meier, all patients."
+    note = (
+        "Numbers and per cent of those with a known value, or median (quartiles). Follow-up of all patients by the "
+        "reverse Kaplan-Meier estimate."
+    )
     return Grid("Characteristics of the patients", columns, rows, note)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pathgptomic.report.answer import CLINICAL, fold_deaths
 from pathgptomic.report.study import Study
-from pathgptomic.report.wording import count, in_sentence, listed, missing, number, p_value, percent
+from pathgptomic.report.wording import count, listed, missing, number, p_value, percent
 
 SCHEMES = {
     "published": "by the published splits of this cohort",
@@ -22,7 +22,24 @@ DATA = {
     "mutations": "mutations",
     "slides": "pathology slides",
 }
-DEFINITIONS = ("survival", "harrell_c", "uno_c", "ibs", "seed", "pooled", "ci_folds", "ci_bootstrap", "p_adjusted")
+DEFINITIONS = {
+    "harrell_c": "C-index",
+    "uno_c": "Uno's C",
+    "auc": "AUC",
+    "survival": "Predicted survival",
+    "ibs": "Brier score (IBS)",
+    "ipa": "IPA",
+    "dcal_p": "D-calibration",
+    "seed": "Several seeds",
+    "pooled": "Pooled",
+    "ci_folds": "Interval over folds",
+    "ci_bootstrap": "Interval over patients",
+    "nadeau-bengio": "Test over folds",
+    "bootstrap": "Test over patients",
+    "p_adjusted": "Adjusted p",
+    "minimum_detectable": "Detectable difference",
+    "risk_groups": "Risk groups",
+}
 
 
 def risk_group_text(study: Study) -> str:
@@ -31,9 +48,9 @@ def risk_group_text(study: Study) -> str:
     rows = rows[(rows["fold"] == "pooled") & (rows["model"] == study.headline)]
     cuts = listed([f"{100 * share:.0f} %" for share in sorted(study.methods["settings"]["risk_group_quantiles"])])
     text = (
-        f"A patient belongs to a group by how the predicted risk compares with those of training patients: cut-offs at {cuts} "
-        "of the training patients, fixed before any test patient was looked at. Curves are Kaplan-Meier estimates with "
-        f"{study.level} bands; ticks are patients last seen alive."
+        "A patient belongs to a group by how the predicted risk compares with those of training patients: cut-offs at "
+        f"{cuts} of the training patients, fixed before any test patient was looked at. Curves are Kaplan-Meier "
+        f"estimates with {study.level} bands; ticks are patients last seen alive."
     )
     if rows.empty or missing(rows["logrank_p"].iloc[0]):
         return text
@@ -47,8 +64,9 @@ def calibration_text(study: Study) -> str:
     groups = study.methods["settings"]["calibration_groups"]
     row = study.summary.loc[study.headline]
     text = (
-        f"Each mark is one of {groups} groups of patients of similar predicted survival: predicted share alive against the share "
-        "actually alive, with its interval. On the dashed line the two agree; below it the model was too hopeful."
+        f"Each mark is one of {groups} groups of patients of similar predicted survival: predicted share alive against "
+        "the share actually alive, with its interval. On the dashed line the two agree; below it the model was too "
+        "hopeful."
     )
     if missing(row["calibration_slope"]):
         return text
@@ -78,10 +96,15 @@ def methods_text(study: Study, model: Mapping[str, Any], seeds: int) -> list[str
     return [
         _cohort_methods(study),
         *([_model_methods(study, model, seeds)] if model.get("modalities") else []),
-        "Everything that is fitted (imputation, scaling, choice of features, weights of combinations, stopping, survival "
-        "baselines, cut-offs) was fitted inside the training part of each fold.",
-        " ".join(study.methods["definitions"][key] for key in DEFINITIONS),
+        "Everything that is fitted (imputation, scaling, choice of features, weights of combinations, stopping, "
+        "survival baselines, cut-offs) was fitted inside the training part of each fold.",
     ]
+
+
+def definitions(study: Study) -> list[dict[str, str]]:
+    """Return what each number of the evaluation is, as the evaluation says it."""
+    found = study.methods["definitions"]
+    return [{"term": term, "meaning": found[key]} for key, term in DEFINITIONS.items()]
 
 
 def _cohort_methods(study: Study) -> str:
@@ -95,9 +118,9 @@ def _cohort_methods(study: Study) -> str:
     sizes = fold_deaths(study)
     scheme = SCHEMES.get(cohort["splits"]["scheme"], cohort["splits"]["scheme"])
     return (
-        f"{study.title}: {count(len(study.patients), 'patient')}, {count(study.patients['event'].sum(), 'death')}; the outcome is "
-        f"death of any cause. Data: {data}. {rule} Patients were split {scheme}: {count(len(sizes), 'test fold')} with "
-        f"{sizes.min()} to {sizes.max()} deaths."
+        f"{study.title}: {count(len(study.patients), 'patient')}, {count(study.patients['event'].sum(), 'death')}; the "
+        f"outcome is death of any cause. Data: {data}. {rule} Patients were split {scheme}: "
+        f"{count(len(sizes), 'test fold')} with {sizes.min()} to {sizes.max()} deaths."
     )
 
 
@@ -108,24 +131,28 @@ def _model_methods(study: Study, model: Mapping[str, Any], seeds: int) -> str:
     stop = "early stopping on inner validation parts" if training["early_stopping"] else "a fixed number of epochs"
     text = (
         f"{study.name(study.headline)} joins {data} by {fusion}. It was trained on the Cox partial likelihood "
-        f"({loss['ties'].capitalize()} ties, {'exact risk sets' if loss['risk_set'] == 'full' else 'risk sets within batches'}) with "
-        f"{training['optimiser']} (learning rate {training['learning_rate']:g}), at most {training['epochs']} epochs and {stop}, "
-        f"{count(seeds, 'run')} a fold."
+        f"({loss['ties'].capitalize()} ties, "
+        f"{'exact risk sets' if loss['risk_set'] == 'full' else 'risk sets within batches'}) with "
+        f"{training['optimiser']} (learning rate {training['learning_rate']:g}), at most {training['epochs']} epochs "
+        f"and {stop}, {count(seeds, 'run')} a fold."
     )
     if balance["strategy"] != "none":
-        text += f" Branches were balanced by the strategy {balance['strategy']}, applied to the {_place(balance['apply_to'])}."
+        place = _place(balance["apply_to"])
+        text += f" Branches were balanced by the strategy {balance['strategy']}, applied to the {place}."
     return text
 
 
 def _place(apply_to: str) -> str:
-    return {"lr": "learning rate of each branch", "update": "step of each branch", "grad": "gradient of each branch"}[apply_to]
+    return {"lr": "learning rate of each branch", "update": "step of each branch", "grad": "gradient of each branch"}[
+        apply_to
+    ]
 
 
 def limits(study: Study) -> list[str]:
     """Return what the report cannot say, with the numbers of this run where there are any."""
     found = [
-        "Whether any of this holds elsewhere: no patient of another study was used. New hospitals, scanners and sequencing centres "
-        "usually cost accuracy.",
+        "Whether any of this holds elsewhere: no patient of another study was used. New hospitals, scanners and "
+        "sequencing centres usually cost accuracy.",
         *_sites(study),
         *_overlap(study),
         *_resolution(study),
@@ -140,8 +167,8 @@ def limits(study: Study) -> list[str]:
 
 
 IN_SAMPLE = (
-    "What the images are worth with clean inputs: the image values of training patients come from a network that was trained on "
-    "them. Results of models with an image branch may be worse than they need to be."
+    "What the images are worth with clean inputs: the image values of training patients come from a network that was "
+    "trained on them. Results of models with an image branch may be worse than they need to be."
 )
 
 
@@ -155,10 +182,13 @@ def _sites(study: Study) -> list[str]:
     test = roles[roles["role"] == "test"].merge(seen, on=["fold", "site"], how="left")
     share = float(test["seen"].notna().mean())
     if share == 0:
-        return ["How much easier patients of known hospitals are: no test patient shares a hospital with training patients here."]
+        return [
+            "How much easier patients of known hospitals are: no test patient shares a hospital with training "
+            "patients here."
+        ]
     return [
-        f"How models do in a hospital that they do not know: {percent(share)} of test patients come from one of the {sites.nunique()} "
-        "sites that also gave training patients, so that habits of a site may pass for biology."
+        f"How models do in a hospital that they do not know: {percent(share)} of test patients come from one of the "
+        f"{sites.nunique()} sites that also gave training patients, so that habits of a site may pass for biology."
     ]
 
 
@@ -166,7 +196,8 @@ def _overlap(study: Study) -> list[str]:
     if study.methods["test_parts"] == "partition" or study.methods["folds"] < 2:
         return []
     return [
-        f"Exact error rates: the {study.methods['folds']} test parts overlap, and the correction for that is an approximation."
+        f"Exact error rates: the {study.methods['folds']} test parts overlap, and the correction for that is an "
+        "approximation."
     ]
 
 
@@ -176,8 +207,9 @@ def _resolution(study: Study) -> list[str]:
     if found is None or missing(found["minimum_detectable"]):
         return []
     return [
-        f"Whether a difference to {CLINICAL} of less than about {number(found['minimum_detectable'])} exists: {count(len(study.patients), 'patient')} "
-        f"and {count(study.patients['event'].sum(), 'death')} are too few to see it."
+        f"Whether a difference to {CLINICAL} of less than about {number(found['minimum_detectable'])} exists: "
+        f"{count(len(study.patients), 'patient')} and {count(study.patients['event'].sum(), 'death')} are too few to "
+        "see it."
     ]
 
 
@@ -188,5 +220,6 @@ def _exclusions(study: Study) -> list[str]:
     rule = study.cohort["missing"]
     reason = "mostly for lack of a kind of data" if rule == "drop" else "for the reasons in the patient flow"
     return [
-        f"How the {count(first - last, 'patient')} of {first:,} who were excluded, {reason}, would have done; they may differ from those here."
+        f"How the {count(first - last, 'patient')} of {first:,} who were excluded, {reason}, would have done; they may "
+        "differ from those here."
     ]

@@ -22,7 +22,7 @@ NOTHING = Cell(DASH)
 
 
 def gain_grid(study: Study) -> Grid:
-    """Return each model without and with the clinical branch, its gain over clinical variables, and over late fusion."""
+    """Return each model without and with clinical variables, its gain over them alone, and over late fusion."""
     partners = {facts["with_clinical"] for facts in study.catalogue.values()} - {""}
     rows = []
     for model, facts in study.catalogue.items():
@@ -42,8 +42,8 @@ def gain_grid(study: Study) -> Grid:
     clinical = study.reference("clinical")
     alone = f" Clinical variables alone: {number(study.summary.loc[clinical, 'c_mean'])}." if clinical else ""
     note = (
-        f"Differences in mean C-index with {study.level} interval (corrected resampled t-test over the folds, Holm-adjusted), of "
-        f"the version with clinical variables where there is one.{alone}"
+        f"Differences in mean C-index with {study.level} interval (corrected resampled t-test over the folds, "
+        f"Holm-adjusted), of the version with clinical variables where there is one.{alone}"
     )
     return Grid("Without and with the clinical variables", columns, rows, note, sortable=True, stacked=True)
 
@@ -68,7 +68,9 @@ def risk_group_grid(study: Study, models: list[str]) -> Grid:
     """Return the risk groups of `models`: size, deaths, median survival, hazard ratio, log-rank p."""
     table = study.risk_groups
     table = table[(table["fold"] == POOLED) & table["model"].isin(models)]
-    rows = [_risk_group_row(study, row) for model in models for row in table[table["model"] == model].to_dict("records")]
+    rows = [
+        _risk_group_row(study, row) for model in models for row in table[table["model"] == model].to_dict("records")
+    ]
     columns = [
         Column("Model", numeric=False),
         Column("Risk group", numeric=False),
@@ -215,8 +217,9 @@ def comparison_grid(study: Study) -> Grid | None:
     ]
     sizes = sorted({int(size) for size in table["family"]})
     note = (
-        f"Differences with {study.level} interval. Family of each adjustment: {listed(list(map(str, sizes)), last=' or ')} "
-        "comparisons, all models against all baselines. The others: evaluation/comparisons.tsv."
+        f"Differences with {study.level} interval. Family of each adjustment: "
+        f"{listed(list(map(str, sizes)), last=' or ')} comparisons, all models against all baselines. The others: "
+        "evaluation/comparisons.tsv."
     )
     caption = f"{study.name(study.headline)} against every baseline and reference"
     return Grid(caption, columns, rows, note, sortable=True, stacked=True)

@@ -72,6 +72,7 @@ SETTINGS = {
     "ytick.labelsize": 8,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
+    "text.parse_math": False,  # a dollar sign in a title is a dollar sign
     "svg.fonttype": "none",
 }
 
