@@ -145,16 +145,16 @@ class _PartialLikelihood(torch.autograd.Function):
             if efron:
                 held = torch.zeros_like(inverse).scatter_add_(1, sets.group, inverse.mul_(sets.rank))
                 gradient.scatter_add_(1, sets.patient, held.gather(1, sets.group).mul_(dying).neg_())
-            ctx.save_for_backward(gradient, sets.scale if mean else None)
-            ctx.dtype = rows.dtype
+            ctx.save_for_backward(gradient)
+            ctx.scale, ctx.dtype = sets.scale if mean else None, rows.dtype
         return loss.to(torch.promote_types(rows.dtype, torch.float32))
 
     @staticmethod
     def backward(ctx, loss_gradient: Tensor) -> tuple:
         if torch.is_grad_enabled():  # create_graph=True; torch's own guard costs as much as the loss itself at n = 100
             raise RuntimeError("the Cox loss has first derivatives only: differentiate it without create_graph")
-        gradient, scale = ctx.saved_tensors
-        factor = loss_gradient if scale is None else loss_gradient * scale
+        (gradient,) = ctx.saved_tensors
+        factor = loss_gradient if ctx.scale is None else loss_gradient * ctx.scale
         return (gradient * factor[:, None]).to(ctx.dtype), None, None, None
 
 
