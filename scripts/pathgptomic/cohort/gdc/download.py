@@ -11,13 +11,13 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from pathgptomic.cohort.gdc.client import Client, Refused, TryAgain, chunks
+from pathgptomic.cohort.gdc.hashing import BackgroundMd5
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class _Fetch:
     progress: Progress
     stop: threading.Event
     have: int = 0
-    digest: Any = None
+    digest: BackgroundMd5 = field(default_factory=BackgroundMd5)
 
     def run(self) -> list[str]:
         """Fetch the file; return what failed, as a list of at most one sentence."""
@@ -118,7 +118,7 @@ class _Fetch:
         part = final.with_name(f".{final.name}.part")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(part) as handle:
+            with self.digest, _locked(part) as handle:
                 if not self._is_there(final):
                     self._receive_all(handle, part)
                     os.replace(part, final)
@@ -173,7 +173,6 @@ class _Fetch:
 
     def _take_up(self, handle: io.BufferedWriter, part: Path) -> None:
         """Go on with what an earlier run left."""
-        self.digest = hashlib.md5(usedforsecurity=False)
         if os.fstat(handle.fileno()).st_size > self.file.size:
             handle.truncate(0)
         with open(part, "rb") as earlier:
@@ -185,7 +184,8 @@ class _Fetch:
     def _restart(self, handle: io.BufferedWriter) -> None:
         handle.truncate(0)
         self.progress.move(-self.have)
-        self.have, self.digest = 0, hashlib.md5(usedforsecurity=False)
+        self.have = 0
+        self.digest.restart()
 
     def _receive(self, handle: io.BufferedWriter) -> None:
         """Append the answer to one request to the part."""
