@@ -1,6 +1,7 @@
 # Cohorts from the Genomic Data Commons, and cohorts that are made up with a known truth.
 from pathgptomic.cohort.gdc.checks import mirror_of
 from pathgptomic.config import cohort_folder, resolve
+from pathgptomic.slides.registry import card
 
 FROM_GDC = [name for name, cohort in COHORTS.items() if cohort["source"] == "gdc"]
 SIMULATED = [name for name, cohort in COHORTS.items() if cohort["simulate"]]
@@ -75,6 +76,45 @@ def build_tables(wildcards):
 def gdc_build_settings(wildcards):
     """Return what building the cohort needs of the cohort file."""
     return {key: COHORTS[wildcards.cohort][key] for key in BUILD_KEYS}
+
+
+def room_for_slides(wildcards):
+    """Return the batch that must have its features, and so be off the disk, before this one is fetched."""
+    earlier = int(wildcards.batch) - CONFIG["gdc"]["slides_ahead"]
+    if CONFIG["slides"]["keep_slides"] or gdc_mirror(wildcards) or earlier < 0:
+        return {}
+    return {"room": f"results/{{cohort}}/slides/batch{earlier}.tsv"}
+
+
+def encoder_facts(wildcards):
+    """Return what the plan says of the tile encoder."""
+    known = card(CONFIG["slides"]["encoder"])
+    names = (
+        "name",
+        "dimension",
+        "parameters_m",
+        "licence",
+        "gated",
+        "commercial",
+        "tcga",
+    )
+    return {name: getattr(known, name) for name in names}
+
+
+def other_terms(wildcards):
+    """Return sentences on single cells and weights beside those of the slides."""
+    found = []
+    for name, reference in CONFIG["singlecell"]["references"].items():
+        if reference["source"] == "census":
+            release = reference["census"]["uri"] or reference["census"]["version"]
+            found.append(
+                f"reference {name}: CELLxGENE Census {release}, CC BY 4.0, no gate."
+            )
+    if CONFIG["genomics"]["adapters"]:
+        found.append(
+            "scGPT: weights from the authors, put in place by you; code under MIT."
+        )
+    return found
 
 
 rule simulate_cohort:
@@ -222,6 +262,38 @@ rule fetch_files:
         "../scripts/fetch_files.py"
 
 
+rule fetch_slides:
+    input:
+        unpack(room_for_slides),
+        manifest="results/{cohort}/cohort/manifest.tsv",
+        slides="results/{cohort}/cohort/slides.tsv",
+    output:
+        fetched="results/{cohort}/slides/fetched{batch}.tsv",
+    log:
+        "logs/{cohort}/fetch_slides/{batch}.log",
+    benchmark:
+        "benchmarks/{cohort}/fetch_slides/{batch}.tsv"
+    wildcard_constraints:
+        cohort="|".join(FROM_GDC) or "none",
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=hours(24),
+        network=1,
+    params:
+        batches=CONFIG["slides"]["batches"],
+        access=gdc_access,
+        mirror=gdc_mirror,
+        folder=CONFIG["gdc"]["folder"],
+        code=code_digest("fetch_slides"),
+    script:
+        "../scripts/fetch_slides.py"
+
+
 rule build_gdc_cohort:
     input:
         unpack(build_tables),
@@ -257,3 +329,57 @@ rule build_gdc_cohort:
         code=code_digest("build_gdc_cohort"),
     script:
         "../scripts/build_gdc_cohort.py"
+
+
+rule plan_run:
+    input:
+        manifests=expand("results/{cohort}/cohort/manifest.tsv", cohort=FROM_GDC),
+    output:
+        plan="results/plan.txt",
+    log:
+        "logs/plan_run.log",
+    benchmark:
+        "benchmarks/plan_run.tsv"
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=minutes(10),
+    params:
+        cohorts=FROM_GDC,
+        encoder=encoder_facts,
+        batches=CONFIG["slides"]["batches"],
+        ahead=None if CONFIG["slides"]["keep_slides"] else CONFIG["gdc"]["slides_ahead"],
+        device=CONFIG["device"],
+        others=other_terms,
+        code=code_digest("plan_run"),
+    script:
+        "../scripts/plan_run.py"
+
+
+# what the run will fetch, take and need
+rule plan:
+    input:
+        "results/plan.txt",
+
+
+# what the GDC has today, and how it differs from the committed locks
+rule lock:
+    input:
+        expand("results/{cohort}/cohort/manifest.tsv", cohort=FROM_GDC),
+
+
+# everything that comes over the network from the GDC, for nodes that have none
+rule fetch:
+    input:
+        expand("results/{cohort}/cohort/fetched.tsv", cohort=FROM_GDC),
+        expand(
+            "results/{cohort}/slides/fetched{batch}.tsv",
+            cohort=[
+                name for name in FROM_GDC if "slides" in COHORTS[name]["modalities"]
+            ],
+            batch=range(CONFIG["slides"]["batches"]),
+        ),

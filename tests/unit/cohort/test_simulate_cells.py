@@ -4,12 +4,12 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from pathgptomic.singlecell.simulate import simulate_cells
 
 from pathgptomic.cohort.simulate.census import simulate_census
 from pathgptomic.cohort.simulate.expression import bulk_expression, cell_profiles
 from pathgptomic.cohort.simulate.spec import Spec
 from pathgptomic.cohort.simulate.world import CELL_TYPES, simulate
+from pathgptomic.singlecell.simulate import simulate_cells
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The steps fetch_files and fetch_slides: have the files of a manifest, from the GDC or from a mirror."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pathgptomic.cohort.gdc.client import Access, Client
 from pathgptomic.cohort.gdc.download import RemoteFile, fetch, is_intact
 from pathgptomic.cohort.gdc.manifest import CLINICAL, read_manifest, remote_files
+from pathgptomic.cohort.tables import read_slides
 from pathgptomic.files import atomic
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,31 @@ def fetch_files(
     have(rows, folder=folder, mirror=mirror, access=access, fetched_out=fetched_out)
 
 
+def fetch_slides(
+    *,
+    manifest: str,
+    slides: str,
+    in_batch: Callable[[str], bool],
+    folder: str,
+    mirror: str | None,
+    access: Mapping[str, Any],
+    fetched_out: str,
+) -> None:
+    """Fetch the slides of one batch; see `fetch_files`.
+
+    Parameters
+    ----------
+    slides
+        ``slides.tsv`` of the cohort: slides of patients who left it are not fetched.
+    in_batch
+        Says of a slide, by its id, whether it belongs to the batch.
+    """
+    wanted = {Path(row.path).name for row in read_slides(slides).itertuples() if in_batch(row.slide_id)}
+    rows = read_manifest(manifest)
+    rows = rows[(rows["modality"] == "slides") & rows["file_name"].isin(wanted)]
+    have(rows, folder=folder, mirror=mirror, access=access, fetched_out=fetched_out)
+
+
 def have(rows: pd.DataFrame, *, folder: str, mirror: str | None, access: Mapping[str, Any], fetched_out: str) -> None:
     """Fetch or verify the files of manifest rows and write the table of them; see `fetch_files`."""
     files = remote_files(rows)
@@ -61,9 +87,10 @@ def have(rows: pd.DataFrame, *, folder: str, mirror: str | None, access: Mapping
         verify_mirror(files, place, access["connections"])
     else:
         fetch(files, place, Client(Access.from_config(access)))
-    table = pd.DataFrame([(f.uuid, str(f.place(place)), f.md5, f.size) for f in files])
+    rows = [(f.uuid, str(f.place(place)), f.md5, f.size) for f in files]
     with atomic(fetched_out) as path:
-        table.to_csv(path, sep="\t", index=False, header=["uuid", "path", "md5", "size"], lineterminator="\n")
+        table = pd.DataFrame(rows, columns=["uuid", "path", "md5", "size"])
+        table.to_csv(path, sep="\t", index=False, lineterminator="\n")
     logger.info("%d files, %.1f GB in %s", len(files), sum(f.size for f in files) / 1e9, place)
 
 

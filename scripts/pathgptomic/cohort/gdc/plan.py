@@ -1,0 +1,144 @@
+"""What a run will fetch, take and need: files, bytes, slides, hours, disk, licences and gates."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pathgptomic.cohort.gdc.manifest import CLINICAL, read_manifest
+from pathgptomic.files import atomic
+
+logger = logging.getLogger(__name__)
+
+GB = 1e9
+# Rough figures, good to a factor of two or three: tiles of 256 px at 0.5 microns in a diagnostic slide by its size,
+# tiles a second of a ViT-L (303 million weights) on one data-centre GPU, and of a small network on one CPU core.
+TILES_PER_GB = 11_000
+GPU_TILES_PER_S, GPU_WEIGHTS_M, GPU_LIMIT = 1600.0, 303.0, 2500.0
+CPU_TILES_PER_S, CPU_WEIGHTS_M, CPU_LIMIT = 25.0, 8.5, 40.0
+DECODE_S = 0.0045  # one core, one tile
+LINE_BYTES_PER_S = 50e6
+BYTES_PER_FEATURE = 2
+COLUMNS = ("cohort", "cases", "files", "molecular GB", "slides", "slides GB", "controlled", "release")
+
+
+def plan_run(
+    *,
+    manifests: Mapping[str, str],
+    encoder: Mapping[str, Any],
+    batches: int,
+    ahead: int | None,
+    device: str,
+    others: Sequence[str],
+    plan_out: str,
+) -> None:
+    """Write and log the plan of a run.
+
+    Parameters
+    ----------
+    manifests
+        Manifest of each cohort from the GDC.
+    encoder
+        Facts of the tile encoder: name, dimension, parameters_m, licence, gated, commercial, tcga.
+    batches
+        Batches of slides a cohort.
+    ahead
+        Batches of slides on the disk at once where slides are deleted after encoding, None where they stay.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    others
+        Sentences on further data and weights that the run asks for.
+    plan_out
+        Text file.
+    """
+    tables = {name: read_manifest(path) for name, path in manifests.items()}
+    lines = [
+        *_sizes(tables),
+        "",
+        *_effort(tables, encoder, batches, ahead, device),
+        "",
+        *_terms(tables, encoder, others),
+    ]
+    for line in lines:
+        logger.info("%s", line)
+    with atomic(plan_out) as path:
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _sizes(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    rows = []
+    for name, table in tables.items():
+        files, slides = table[table["modality"] != CLINICAL], table[table["modality"] == "slides"]
+        small = files[files["modality"] != "slides"]
+        rows.append(
+            (
+                name,
+                int((table["modality"] == CLINICAL).sum()),
+                len(files),
+                small["size"].sum() / GB,
+                len(slides),
+                slides["size"].sum() / GB,
+                int((files["access"] != "open").sum()),
+                ", ".join(sorted(set(table["data_release"]))),
+            )
+        )
+    text = pd.DataFrame(rows, columns=list(COLUMNS)).to_string(index=False, float_format="{:.1f}".format)
+    yield from text.splitlines() if rows else ["No cohort comes from the GDC: nothing is fetched from it."]
+
+
+def estimate(
+    tables: Mapping[str, pd.DataFrame], encoder: Mapping[str, Any], batches: int, ahead: int | None, device: str
+) -> dict[str, float]:
+    """Return tiles, hours and bytes of a run (see `plan_run`); rough, as the constants of this module say."""
+    slides = [table.loc[table["modality"] == "slides", "size"] for table in tables.values()]
+    total = sum(table["size"].sum() for table in tables.values())
+    slide_bytes = sum(sizes.sum() for sizes in slides)
+    tiles = slide_bytes / GB * TILES_PER_GB
+    weights = max(encoder["parameters_m"], 1.0)
+    on_cpu = min(CPU_TILES_PER_S * CPU_WEIGHTS_M / weights, CPU_LIMIT)
+    on_gpu = min(GPU_TILES_PER_S * GPU_WEIGHTS_M / weights, GPU_LIMIT)
+    # batches are by a hash of the slide: even, give or take the largest slide
+    held = (
+        slide_bytes if ahead is None else sum(s.sum() * min(ahead / batches, 1.0) + s.max() for s in slides if len(s))
+    )
+    features = tiles * max(encoder["dimension"], 1) * BYTES_PER_FEATURE
+    return {
+        "tiles": tiles,
+        "gpu_hours": 0.0 if device == "cpu" else tiles / on_gpu / 3600,
+        "cpu_hours": tiles * (DECODE_S + (1 / on_cpu if device == "cpu" else 0.0)) / 3600,
+        "fetch_hours": total / LINE_BYTES_PER_S / 3600,
+        "disk_bytes": total - slide_bytes + held + 2 * features,
+        "feature_bytes": features,
+    }
+
+
+def _effort(
+    tables: Mapping[str, pd.DataFrame], encoder: Mapping[str, Any], batches: int, ahead: int | None, device: str
+) -> Iterator[str]:
+    found = estimate(tables, encoder, batches, ahead, device)
+    kept = "all slides stay" if ahead is None else f"{ahead} of {batches} batches of slides at a time"
+    yield f"Fetch:      {found['fetch_hours']:.1f} h at {LINE_BYTES_PER_S / 1e6:.0f} MB/s."
+    yield f"Encoding:   about {found['tiles'] / 1e6:.2f} million tiles with {encoder['name']}."
+    if device == "cpu":
+        yield f"CPU:        about {found['cpu_hours']:.0f} core-hours (decoding and encoding; no GPU)."
+    else:
+        yield f"GPU:        about {found['gpu_hours']:.1f} h on one data-centre GPU."
+        yield f"CPU:        about {found['cpu_hours']:.0f} core-hours (decoding)."
+    yield f"Disk:       at most about {found['disk_bytes'] / GB:.0f} GB ({kept})."
+    yield "Hours and tiles are good to a factor of two or three; training and the report take minutes."
+
+
+def _terms(tables: Mapping[str, pd.DataFrame], encoder: Mapping[str, Any], others: Sequence[str]) -> Iterator[str]:
+    files = pd.concat([t[t["modality"] != CLINICAL] for t in tables.values()]) if tables else pd.DataFrame()
+    controlled = files[files["access"] != "open"] if len(files) else files
+    if len(controlled):
+        projects = ", ".join(sorted(set(controlled["project"])))
+        yield f"Data:       {len(controlled)} files of {projects} are controlled: they need dbGaP approval and a token."
+    elif len(files):
+        yield "Data:       all files are open access; cite the projects and the GDC's data release."
+    gate = "access must be asked for on its hub" if encoder["gated"] else "no gate"
+    use = "commercial use allowed" if encoder["commercial"] else "no commercial use"
+    yield f"Encoder:    {encoder['name']}: {encoder['licence']}, {gate}, {use}."
+    yield f"            TCGA in its pre-training: {encoder['tcga']}."
+    yield from (f"Also:       {sentence}" for sentence in others)
