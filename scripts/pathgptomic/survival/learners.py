@@ -167,6 +167,9 @@ def elastic_net(problem: Problem) -> Scores:
 def random_survival_forest(problem: Problem) -> Scores:
     """Random survival forest on covariates and principal components; left-out log-hazards are the out-of-bag ones.
 
+    Trees have not seen the outcome of their out-of-bag patients; scales and components, which no outcome enters, are
+    those of all training patients.
+
     References
     ----------
     Ishwaran et al., Ann. Appl. Stat. 2 (2008) 841.
