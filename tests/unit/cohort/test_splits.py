@@ -103,6 +103,29 @@ def test_sites_are_spread_as_well_as_can_be(seed: int):
     assert found <= best + 1e-9  # exhaustive search over 3^7 partitions
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_move_and_no_swap_of_sites_would_help(seed: int):
+    cohort = made_up(seed, patients=600, n_sites=40)
+    site, event, stratum = (cohort[name].to_numpy() for name in ("site", "event", "stratum"))
+    _, first, row = np.unique(site, return_index=True, return_inverse=True)
+    counts, weights = sites._quantities(row, event, stratum)
+    part = partition_sites(site, event, stratum, 5, np.random.default_rng(0))[first] - 1  # of each site
+
+    def cost(changed: np.ndarray) -> float:
+        return float(sites._cost(sites._sums(changed, counts, 5), counts, weights, 5))
+
+    found = cost(part)
+    for one in range(len(part)):
+        for target in range(5):
+            moved = part.copy()
+            moved[one] = target
+            assert cost(moved) >= found - 1e-9 or len(set(moved)) < 5
+        for other in range(one):
+            swapped = part.copy()
+            swapped[[one, other]] = part[[other, one]]
+            assert cost(swapped) >= found - 1e-9
+
+
 def test_sites_are_spread_better_than_by_chance():
     cohort = made_up(3)
     site, event = cohort["site"].to_numpy(), cohort["event"].to_numpy()
@@ -136,6 +159,8 @@ def test_every_scheme_gives_usable_folds(scheme: str, seed: int):
     for _, fold in rows.groupby("fold"):
         assert set(fold["patient_id"]) == set(cohort.index)
         assert set(fold["inner"]) == {0, 1, 2, 3}
+    tests = {frozenset(fold["patient_id"]) for _, fold in rows[rows["role"] == "test"].groupby("fold")}
+    assert len(tests) == rows["fold"].nunique()  # no fold is another one again
     expected = {"kfold": 4, "repeated": 8, "monte-carlo": 4, "site-preserved": 4}
     assert scheme not in expected or rows["fold"].nunique() == expected[scheme]
     sizes = fold_sizes(cohort, rows).query("role == 'test'")
