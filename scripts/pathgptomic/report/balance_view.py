@@ -29,7 +29,8 @@ def summarise_balance(*, histories: Mapping[str, str | Path], out: str | Path) -
         Model -> its history.parquet: fold, seed, inner, epoch, quantity, branch, value.
     out
         The table to write: model, branch, epoch, quantity, mean over folds and seeds, low and high (their 10 % and 90 %
-        quantiles), n (how many folds and seeds were still training in that epoch).
+        quantiles), n (how many folds and seeds were still training in that epoch). One that has stopped keeps the value
+        of its last epoch.
     """
     tables = [balance_rows(model, pd.read_parquet(path)) for model, path in histories.items()]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
@@ -47,11 +48,14 @@ def balance_rows(model: str, history: pd.DataFrame) -> pd.DataFrame:
     history = history[np.isfinite(history["value"])].assign(branch=history["branch"].fillna(WHOLE))
     whole = history[history["inner"] == 0]
     others = history[(history["inner"] != 0) & ~history["quantity"].isin(whole["quantity"].unique())]
-    single = pd.concat([whole, others]).groupby([*keys, *UNIT], sort=False)["value"].mean()
-    grouped = single.groupby(level=keys, sort=False)
+    single = pd.concat([whole, others]).groupby([*UNIT, *keys])["value"].mean()
+    curves = single.unstack("epoch")  # rows: fit, quantity, branch
+    kept = curves.ffill(axis="columns")  # without it, a fit that stops would move the mean of the others
+    grouped = kept.stack().groupby(keys)
     quantiles = grouped.quantile(list(QUANTILES)).unstack()
+    training = curves.stack().groupby(keys).size()
     table = pd.DataFrame(
-        {"mean": grouped.mean(), "low": quantiles[QUANTILES[0]], "high": quantiles[QUANTILES[1]], "n": grouped.size()}
+        {"mean": grouped.mean(), "low": quantiles[QUANTILES[0]], "high": quantiles[QUANTILES[1]], "n": training}
     )
     table = table.reset_index().assign(model=model)[list(COLUMNS)]
     return table.sort_values(["quantity", "branch", "epoch"], ignore_index=True)

@@ -1,6 +1,7 @@
 """The patient flow: who entered, who left and why, who was in the test folds (CONSORT-like diagram)."""
 
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -30,19 +31,33 @@ def plot_flow(*, flow: str | Path, splits: str | Path, out: str | Path) -> None:
     out
         The SVG file to write.
     """
-    rows, roles = flow_rows(read_flow(flow)), read_splits(splits)
+    steps, roles = flow_steps(read_flow(flow)), read_splits(splits)
     with style.drawing():
-        figure = _draw(rows, split_words(roles))
-        style.save(figure, out, title="Patient flow", description=flow_words(rows, roles))
+        figure = _draw(steps, split_words(roles))
+        style.save(figure, out, title="Patient flow", description=flow_words(steps, roles))
 
 
-def flow_rows(flow: pd.DataFrame) -> list[dict]:
-    """Return the rows worth a box: the first, and every step that excluded somebody."""
-    rows = flow.to_dict("records")
-    for row in rows:
-        row["reason"] = "" if pd.isna(row["reason"]) else str(row["reason"])
-        row["step"] = str(row["step"])
-    return [row for place, row in enumerate(rows) if place == 0 or row["dropped"] > 0]
+@dataclass(frozen=True)
+class Step:
+    """Patients that remain after a step, and how many each reason excluded in it."""
+
+    name: str
+    remaining: int
+    events: int
+    excluded: dict[str, int]
+
+
+def flow_steps(flow: pd.DataFrame) -> list[Step]:
+    """Return the first row, and every step that excluded somebody with the reasons that did."""
+    first = flow.iloc[0]
+    steps = [Step(str(first["step"]), int(first["remaining"]), int(first["events"]), {})]
+    left = flow.iloc[1:]
+    left = left[left["dropped"] > 0]
+    for _, rows in left.groupby((left["step"] != left["step"].shift()).cumsum()):
+        last = rows.iloc[-1]
+        reasons = {str(row.reason) or str(row.step): int(row.dropped) for row in rows.itertuples()}
+        steps.append(Step(str(last["step"]), int(last["remaining"]), int(last["events"]), reasons))
+    return steps
 
 
 def split_words(splits: pd.DataFrame) -> str:
@@ -61,13 +76,13 @@ def split_words(splits: pd.DataFrame) -> str:
     return f"{folds} of {_range(sizes)} patients ({kind}), models fitted on the other {fitted}"
 
 
-def flow_words(rows: list[dict], splits: pd.DataFrame) -> str:
+def flow_words(steps: list[Step], splits: pd.DataFrame) -> str:
     """Say in words what the diagram shows, for those who cannot see it."""
-    parts = [f"{rows[0]['step']}: {count(rows[0]['remaining'], 'patient')}"]
-    for row in rows[1:]:
-        left = f" after {row['dropped']} were excluded ({row['reason'] or row['step']})" if row["dropped"] else ""
-        parts.append(f"{row['step']}: {count(row['remaining'], 'patient')}{left}")
-    return f"{listed(parts, last='; ', other='; ')}. {split_words(splits)}."
+    parts = [f"{steps[0].name}: {count(steps[0].remaining, 'patient')}"]
+    for step in steps[1:]:
+        reasons = listed([f"{amount} with {reason}" for reason, amount in step.excluded.items()])
+        parts.append(f"{step.name}: {reasons} were excluded, {count(step.remaining, 'patient')} remain")
+    return f"{'; '.join(parts)}. {split_words(splits)}."
 
 
 def _range(sizes: pd.Series) -> str:
@@ -77,41 +92,42 @@ def _range(sizes: pd.Series) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _draw(rows: list[dict], split: str) -> Figure:
-    boxes = [_stay_lines(row) for row in rows]
-    leavers = [_leave_lines(row) if place and row["dropped"] > 0 else [] for place, row in enumerate(rows)]
+def _draw(steps: list[Step], split: str) -> Figure:
+    stay = [_stay_lines(step, last=place == len(steps) - 1) for place, step in enumerate(steps)]
+    leave = [_leave_lines(step) if step.excluded else [] for step in steps]
     final = textwrap.wrap(split, CHARACTERS)
-    gaps = [0.0, *(max(GAP, _height(lines) + 12.0 if lines else GAP) for lines in leavers[1:])]
-    height = sum(gaps) + sum(_height(lines) for lines in boxes) + GAP + _height(final) + 8.0
+    gaps = [0.0, *(_height(lines) + 12.0 for lines in leave[1:])]
+    height = sum(gaps) + sum(_height(lines) for lines in stay) + GAP + _height(final) + 8.0
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(-height, 0))
     axes.axis("off")
     middle = MAIN[0] + MAIN[1] / 2
     bottom = -4.0
-    for place, lines in enumerate(boxes):
+    for place, lines in enumerate(stay):
         top = bottom - gaps[place]
         if place:
-            _arrow(axes, (middle, bottom), (middle, top))
-        if leavers[place]:
             side = (bottom + top) / 2
+            _arrow(axes, (middle, bottom), (middle, top))
             _arrow(axes, (middle, side), (SIDE[0], side))
-            _box(axes, SIDE, side + _height(leavers[place]) / 2, leavers[place], face=style.PAPER)
+            _box(axes, SIDE, side + _height(leave[place]) / 2, leave[place], face=style.PAPER)
         bottom = _box(axes, MAIN, top, lines, face=style.PANEL)
     _arrow(axes, (middle, bottom), (middle, bottom - GAP))
     _box(axes, MAIN, bottom - GAP, final, face=style.PAPER, edge=style.BLUE, bold_first=False)
     return figure
 
 
-def _stay_lines(row: dict) -> list[str]:
-    numbers = count(row["remaining"], "patient")
-    if not pd.isna(row["events"]):
-        numbers += f", {count(row['events'], 'death')}"
-    return [numbers, *textwrap.wrap(row["step"], CHARACTERS)]
+def _stay_lines(step: Step, *, last: bool) -> list[str]:
+    numbers = f"{count(step.remaining, 'patient')}, {count(step.events, 'death')}"
+    words = step.name if not step.excluded else "analysed" if last else ""
+    return [numbers, *textwrap.wrap(words, CHARACTERS)]
 
 
-def _leave_lines(row: dict) -> list[str]:
-    return [f"{row['dropped']:,} excluded", *textwrap.wrap(row["reason"] or row["step"], CHARACTERS)]
+def _leave_lines(step: Step) -> list[str]:
+    lines = [f"{sum(step.excluded.values()):,} excluded: {step.name}"]
+    for reason, amount in step.excluded.items():
+        lines += textwrap.wrap(f"{amount:,} {reason}", CHARACTERS)
+    return lines
 
 
 def _height(lines: list[str]) -> float:

@@ -30,8 +30,8 @@ class Layout:
     characters: int
 
 
-WIDE = Layout(680, 17, 36, (6, 0), (236, 446), (462, 0), (582, 0), "left", 44)
-NARROW = Layout(300, 31, 46, (4, -9), (4, 172), (184, 5), (296, -9), "right", 40)
+WIDE = Layout(680, 17, 36, (6, 0), (236, 446), (462, 0), (582, 0), "left", 50)
+NARROW = Layout(300, 31, 46, (4, -9), (4, 172), (184, 5), (296, -9), "right", 46)
 
 
 def plot_forest(

@@ -16,7 +16,7 @@ ROW = 22.0
 HEAD = 40.0
 FOOT = 34.0
 PLOT = (212.0, 466.0)
-MOST = 10  # models in the figure
+MOST = 14  # models in the figure
 POINTS = {  # metric -> (words, filling)
     "harrell_c_train": ("fitted on", True),
     "harrell_c_inner": ("left out of fitting", None),

@@ -137,6 +137,7 @@ def _name_lines(axes: Axes, lines: list[Line], last: float) -> None:
             color=line.colour,
             fontweight="bold",
             fontsize=8,
+            bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.65, "pad": 0.4},
         )
 
 

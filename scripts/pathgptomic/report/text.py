@@ -7,7 +7,19 @@ import pandas as pd
 from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import count, interval, missing, number, p_number, signed
 
-HEADS = ("model", "n", "deaths", "C", "SD", "95 % CI", "Uno C", "IBS", "vs clinical", "vs late fusion (adj. p)")
+HEADS = (
+    "model",
+    "n",
+    "deaths",
+    "C",
+    "SD",
+    "95 % CI",
+    "Uno C",
+    "IBS",
+    "vs clinical (adj. p)",
+    "vs late fusion (adj. p)",
+)
+SHORT = {"not distinguishable": "n.d."}
 
 
 def summary_text(summary: str | Path, *, title: str = "", level: str = "95 %") -> str:
@@ -56,12 +68,13 @@ def _line(row: dict) -> list[str]:
 
 
 def _difference(row: dict, key: str) -> str:
-    """Return '+0.012 (p 0.30) not distinguishable', or a dash."""
+    """Return '+0.012 (0.30) n.d.', or a dash."""
     delta = row.get(f"delta_{key}")
     if missing(delta):
         return number(None)
     p = "" if missing(row[f"delta_{key}_p_adjusted"]) else f" ({p_number(row[f'delta_{key}_p_adjusted'])})"
-    return f"{signed(delta)}{p} {row[f'delta_{key}_verdict']}"
+    verdict = str(row[f"delta_{key}_verdict"])
+    return f"{signed(delta)}{p} {SHORT.get(verdict, verdict)}"
 
 
 def _aligned(line: list[str], widths: list[int]) -> str:
@@ -74,7 +87,8 @@ def _aligned(line: list[str], widths: list[int]) -> str:
 
 
 def _method(table: pd.DataFrame) -> str:
-    methods = sorted({str(method) for method in table["ci_method"] if not missing(method)})
+    methods = sorted({str(method) for method in table.loc[table["c_ci_low"].notna(), "ci_method"]}) or ["none"]
     return (
-        f"Interval: {'; '.join(methods)}. p: corrected resampled t-test, Holm-adjusted over all models and baselines."
+        f"Interval: {'; '.join(methods)}. p: corrected resampled t-test, Holm-adjusted over all models and baselines.\n"
+        "n.d.: not distinguishable from no difference."
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pathgptomic.report import style
 from pathgptomic.report.balance_view import balance_rows
 from pathgptomic.report.figures_balance import apart, plot_balance
-from pathgptomic.report.figures_flow import flow_rows, plot_flow, split_words
+from pathgptomic.report.figures_flow import flow_steps, plot_flow, split_words
 from pathgptomic.report.figures_forest import plot_forest
 from pathgptomic.report.figures_gap import gap_models, gap_values
 from pathgptomic.report.figures_survival import at_risk, horizon, plot_survival_curves, year_ticks
@@ -169,7 +169,8 @@ def test_balance_summary_is_the_mean_over_folds_and_inner_networks():
     table = balance_rows("m", pd.DataFrame(rows, columns=columns)).set_index(["quantity", "epoch"])
     assert table.loc[("c_train", 1), "mean"] == pytest.approx(0.7)
     assert table.loc[("c_train", 1), "n"] == 2
-    assert table.loc[("c_train", 2), ["mean", "low", "high", "n"]].tolist() == pytest.approx([0.9, 0.9, 0.9, 1])
+    # fold 1 has stopped and keeps its 0.8
+    assert table.loc[("c_train", 2), ["mean", "low", "high", "n"]].tolist() == pytest.approx([0.85, 0.81, 0.89, 1])
     assert table.loc[("c_inner", 1), "mean"] == pytest.approx(0.75)  # of (0.5 + 0.7) / 2 and 0.9
     assert table.loc[("c_inner", 1), "low"] == pytest.approx(0.63)
     assert "loss" not in table.index.get_level_values("quantity")
@@ -213,9 +214,9 @@ def test_gap_shows_the_means_of_the_metrics(run):
 def test_flow_shows_every_exclusion_and_the_folds(run):
     found = words(run.figures / "flow.svg")
     assert "120 patients, 95 deaths" in found
-    assert "30 excluded" in found
+    assert "30 excluded: slides" in found
     assert "90 patients, 70 deaths" in found
-    assert "no slide" in found
+    assert "30 no slide" in found
     assert any("3 test folds of 30 patients" in text for text in found)
 
 
@@ -230,12 +231,23 @@ def test_flow_leaves_out_steps_that_excluded_nobody(tmp_path, run):
             "examples": "",
         }
     )
-    assert [row["step"] for row in flow_rows(flow)] == ["all", "slides"]
+    assert [step.name for step in flow_steps(flow)] == ["all", "slides"]
     flow.to_csv(tmp_path / "flow.tsv", sep="\t", index=False)
     plot_flow(flow=tmp_path / "flow.tsv", splits=run.folder / "splits.tsv", out=tmp_path / "flow.svg")
     root = ElementTree.parse(tmp_path / "flow.svg").getroot()
     height = float(root.get("viewBox").split()[3])
     assert all(0 < float(element.get("y")) < height for element in root.iter(f"{SVG}text"))
+
+
+def test_reasons_of_one_step_share_a_box():
+    flow = pd.DataFrame(
+        [("all", "a row", 0, 20, 9), ("m", "no cnv", 2, 18, 8), ("m", "no slides", 3, 15, 7), ("x", "late", 1, 14, 7)],
+        columns=["step", "reason", "dropped", "remaining", "events"],
+    )
+    first, second, third = flow_steps(flow)
+    assert (first.remaining, first.excluded) == (20, {})
+    assert (second.remaining, second.events, second.excluded) == (15, 7, {"no cnv": 2, "no slides": 3})
+    assert (third.remaining, third.excluded) == (14, {"late": 1})
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,9 @@ def test_text_for_the_terminal_has_the_numbers_of_the_summary(run, tmp_path, sum
         assert cells[6:8] == [number(row["uno_c"]), number(row["ibs"])]
         if row["kind"] == "model" and row["model"] != "late-fusion":
             p, verdict = p_number(row["delta_late_fusion_p_adjusted"]), row["delta_late_fusion_verdict"]
-            assert cells[9] == f"{signed(row['delta_late_fusion'])} ({p}) {verdict}"
+            short = verdict.replace("not distinguishable", "n.d.")
+            assert cells[9] == f"{signed(row['delta_late_fusion'])} ({p}) {short}"
+    assert lines[-1] == "n.d.: not distinguishable from no difference."
 
 
 def test_costs_are_summed_by_rule(tmp_path):
