@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from pathgptomic.files import atomic
+from pathgptomic.genomics.batches import embed_sequences
 from pathgptomic.genomics.checkpoint import read_checkpoint
-from pathgptomic.genomics.embed import Embedder, EmbedSettings, find_device
+from pathgptomic.genomics.embed import find_device, find_dtype
 from pathgptomic.genomics.profiles import Profiles
 from pathgptomic.genomics.published import MAX_LENGTH, embed_published, record_draws
+from pathgptomic.genomics.scgpt import ScGPT
 from pathgptomic.genomics.tokens import Sequence, bin_values
 from pathgptomic.seeds import rng
 
@@ -47,12 +49,12 @@ def compare_backends(
     chosen = find_device(device)
     with record_draws() as draws:
         theirs = embed_published(matrix, read.genes, Path(checkpoint), seed=seed, device=str(chosen))
-    embedder = Embedder(source, read, EmbedSettings(max_length=MAX_LENGTH), seed, chosen)
+    model = ScGPT(source, find_dtype("auto", chosen)).to(chosen)
     sequences = [
         [_replay(matrix[line], read.tokens, source.vocabulary["<cls>"], source.architecture.bins, uniform, kept)]
         for line, (uniform, kept) in enumerate(draws)
     ]
-    ours = embedder.embed(sequences)
+    ours = embed_sequences(model, sequences, padding=source.vocabulary["<pad>"])
     table = pd.DataFrame(
         {
             "profile": [read.names[row] for row in rows],

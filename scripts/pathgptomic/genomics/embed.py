@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from pathgptomic.files import atomic, remove, sha256_file
+from pathgptomic.genomics.batches import embed_sequences
 from pathgptomic.genomics.checkpoint import Checkpoint, read_checkpoint
 from pathgptomic.genomics.profiles import Profiles
 from pathgptomic.genomics.published import run_published
@@ -22,9 +23,6 @@ from pathgptomic.genomics.tokens import Selection, Sequence, Tokeniser, share_of
 from pathgptomic.seeds import rng
 
 logger = logging.getLogger(__name__)
-
-# Tokens in one batch: on a CPU what stays in its cache, on a GPU what keeps it busy (some 2 GB of activations).
-BATCH_TOKENS = {"cpu": 2400, "cuda": 153_600}
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,6 @@ class Embedder:
     ):
         self.model = ScGPT(checkpoint, find_dtype(settings.precision, device)).to(device)
         self.profiles, self.settings, self.device, self.seed = profiles, settings, device, seed
-        self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[device.type]
         self.padding = checkpoint.vocabulary["<pad>"]
         selection = Selection.parse(settings.policy)
         self.listed = np.array([gene in selection.genes for gene in profiles.genes])
@@ -176,40 +173,7 @@ class Embedder:
 
     def embed(self, sequences: list[list[Sequence]]) -> np.ndarray:
         """Return each profile's mean embedding at length 1, (profiles, width); NaN where it has no sequence."""
-        flat = [(profile, sequence) for profile, found in enumerate(sequences) for sequence in found]
-        # by length, so that hardly anything is padded; the order is stable, so batches are the same in every run
-        flat.sort(key=lambda item: len(item[1].ids))
-        vectors = np.zeros((len(sequences), self.model.architecture.width), dtype=np.float32)
-        # what the GPU computes is fetched once a shard, so that it never waits for the next batch
-        results = [(batch, self._forward([sequence for _, sequence in batch])) for batch in self._batches(flat)]
-        for batch, result in results:
-            np.add.at(vectors, [profile for profile, _ in batch], result.cpu().numpy())
-        with np.errstate(invalid="ignore"):
-            return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def _batches(self, flat: list[tuple[int, Sequence]]) -> Iterator[list[tuple[int, Sequence]]]:
-        batch: list[tuple[int, Sequence]] = []
-        for item in flat:
-            # sorted by length: the newest sequence is the longest of its batch
-            if batch and (len(batch) + 1) * len(item[1].ids) > self.batch_tokens:
-                yield batch
-                batch = []
-            batch.append(item)
-        if batch:
-            yield batch
-
-    def _forward(self, batch: list[Sequence]) -> torch.Tensor:
-        lengths = np.array([len(sequence.ids) for sequence in batch])
-        longest = lengths[-1]
-        ids = np.full((len(batch), longest), self.padding, dtype=np.int64)
-        rows = np.zeros((len(batch), longest), dtype=np.int64)
-        for line, sequence in enumerate(batch):
-            ids[line, : lengths[line]] = sequence.ids
-            rows[line, : lengths[line]] = sequence.rows
-        real = None if lengths[0] == longest else torch.from_numpy(np.arange(longest) < lengths[:, None])
-        send = {"device": self.device, "non_blocking": True}
-        real = real if real is None else real.to(**send)
-        return self.model(torch.from_numpy(ids).to(**send), torch.from_numpy(rows).to(**send), real)
+        return embed_sequences(self.model, sequences, padding=self.padding, batch_tokens=self.settings.batch_tokens)
 
     def draw_cosine(self, table: pd.DataFrame) -> pd.Series:
         """Return the cosine between two draws of some profiles: what the choice of genes and bins leaves to chance."""
