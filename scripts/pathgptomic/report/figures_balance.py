@@ -118,7 +118,8 @@ def _dress(axes: Axes, name: str, label: str, limits: dict) -> None:
 def _draw(axes: Axes, rows: pd.DataFrame, line: object) -> None:
     for branch, curve in rows.groupby("branch"):
         colour = style.INK if branch == WHOLE else style.branch_colour(branch)
-        axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0)
+        if line != DASHED:  # the ranges of all lines on top of each other hide them
+            axes.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0)
         axes.plot(curve["epoch"], curve["mean"], color=colour, linestyle=line, linewidth=1.3)
 
 
@@ -150,8 +151,8 @@ def apart(heights: list[float], gap: float) -> list[float]:
 
 def _subtitle(rows: pd.DataFrame) -> str:
     fits = count(rows["n"].max(), "fit")
-    lines = "Solid: own training patients. Dashed: patients left out."
-    return f"{lines}\nMean and 10 to 90 % range of {fits} (folds and seeds)."
+    lines = "Solid: own training patients, with 10 to 90 % range."
+    return f"{lines} Dashed: left out.\nMeans of {fits} (folds and seeds)."
 
 
 def _words(rows: pd.DataFrame) -> str:
