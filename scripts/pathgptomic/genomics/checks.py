@@ -62,5 +62,5 @@ def _checkpoint_errors(checkpoint: str) -> list[str]:
         return []
     return [
         f"config: genomics.checkpoint {checkpoint} lacks {', '.join(missing)}; put the three files of an official "
-        "scGPT checkpoint there (README, Checkpoint), or set it to tiny for a trial with random weights."
+        "scGPT checkpoint there (config/scgpt.md), or set it to tiny for a trial with random weights."
     ]
