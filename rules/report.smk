@@ -72,6 +72,48 @@ def report_data(wildcards):
     ]
 
 
+def report_pictures(wildcards):
+    """Return the pictures of earlier stages: slides that were read here, bulk beside the mixtures of adapters in use."""
+    pictures = []
+    if wildcards.cohort in WITH_SLIDES:
+        sheet = f"results/{wildcards.cohort}/slides/contact_sheet.jpg"
+        caption = (
+            "Slides of the cohort: what was read of each, and why the rest was not."
+        )
+        pictures.append(
+            {"path": sheet, "title": "Contact sheet of the slides", "caption": caption}
+        )
+    for reference in references_in_use():
+        figure = f"results/{wildcards.cohort}/genomics/mixtures/{reference}.svg"
+        caption = "Bulk profiles beside the mixtures of single cells that the adapter was trained on."
+        pictures.append(
+            {"path": figure, "title": "Bulk beside mixtures", "caption": caption}
+        )
+    return pictures
+
+
+def references_in_use():
+    """Return the single-cell references behind the adapters that a model of the run names."""
+    adapters = CONFIG["genomics"]["adapters"]
+    named = {
+        modality.partition(":")[2]
+        for model in CONFIG["survival"]["models"].values()
+        for modality in model["modalities"]
+    }
+    return sorted(
+        {
+            adapter["reference"]
+            for name, adapter in adapters.items()
+            if name in named and adapter["reference"]
+        }
+    )
+
+
+def picture_files(wildcards):
+    """Return the files of the pictures of earlier stages."""
+    return [picture["path"] for picture in report_pictures(wildcards)]
+
+
 def report_cohort(wildcards):
     """Return what the report says of the cohort file."""
     return {key: COHORTS[wildcards.cohort][key] for key in REPORT_KEYS}
@@ -377,6 +419,7 @@ rule write_report:
         calibration="results/{cohort}/report/figures/calibration",
         patient_flow="results/{cohort}/report/figures/flow.svg",
         data=report_data,
+        pictures=picture_files,
     output:
         report=report(
             "results/{cohort}/report/report.html",
@@ -404,7 +447,7 @@ rule write_report:
         model=headline_settings,
         facts=run_facts,
         benchmarks="benchmarks/{cohort}",
-        inserts=[],
+        inserts=report_pictures,
         code=code_digest(
             "write_report",
             "report/template.html",

@@ -31,6 +31,7 @@ from pathgptomic.report.wording import number, percent
 
 HERE = Path(__file__).parent
 LARGEST = 3_000_000  # bytes of a report
+LARGEST_PICTURE = 1_000_000  # bytes of a picture of an earlier stage; a larger one is only named
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
 
 
@@ -217,5 +218,7 @@ def _inserted(insert: Mapping[str, str]) -> dict[str, str]:
     kind = PICTURES.get(path.suffix.lower())
     if kind is None:
         raise ValueError(f"{path} is no picture that a report can hold; give one of {', '.join(PICTURES)}.")
-    source = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return {"source": source, "title": insert["title"], "caption": insert["caption"], "file": path.name}
+    named = {"title": insert["title"], "caption": insert["caption"], "file": str(path)}
+    if path.stat().st_size > LARGEST_PICTURE:
+        return named | {"source": ""}
+    return named | {"source": f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"}

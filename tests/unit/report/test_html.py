@@ -12,7 +12,7 @@ import pytest
 from pathgptomic.files import sha256_file
 from pathgptomic.report.balance_words import _verdict, contrasts
 from pathgptomic.report.facts import cost_grid, data_grid
-from pathgptomic.report.html import LARGEST
+from pathgptomic.report.html import LARGEST, LARGEST_PICTURE
 from pathgptomic.report.patients_view import follow_up
 from pathgptomic.report.sources import read_table
 from pathgptomic.report.statistics import corrected_t
@@ -250,9 +250,13 @@ def test_pictures_of_earlier_stages_are_part_of_the_page(run, tmp_path):
     assert picture.attributes["alt"] == "Contact sheet"
     assert base64.b64decode(picture.attributes["src"].split(",")[1]) == PIXEL
     assert "All slides <b>" in root.words()
-    (tmp_path / "sheet.png").write_bytes(bytes(LARGEST))
+    (tmp_path / "sheet.png").write_bytes(bytes(LARGEST_PICTURE + 1))
+    root = read_page(run.write(tmp_path, inserts=[insert]))
+    assert not root.all("img")
+    assert str(tmp_path / "sheet.png") in root.words()
+    (tmp_path / "sheet.png").write_bytes(bytes(LARGEST_PICTURE))
     with pytest.raises(ValueError, match="smaller pictures"):
-        run.write(tmp_path, inserts=[insert])
+        run.write(tmp_path, inserts=[insert] * 3)
     with pytest.raises(ValueError, match=r"table\.xlsx is no picture"):
         run.write(tmp_path, inserts=[insert | {"path": str(tmp_path / "table.xlsx")}])
 
