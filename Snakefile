@@ -15,6 +15,7 @@ report: "rules/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/cohort.smk"
+include: "rules/gdc.smk"
 include: "rules/slides.smk"
 include: "rules/survival.smk"
 include: "rules/report.smk"
