@@ -32,10 +32,10 @@ class Scene:
 
     def render(self, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Paint one rectangle of level 0, (height, width, 3) uint8."""
+        kind = self.plain(x, y, width, height)
+        if kind is not None:
+            return self._texture(kind, x, y, width, height).copy()
         around = _crop(self.classes, x, y, width, height)
-        first = around.flat[0]
-        if first != PEN and (around == first).all():
-            return self._texture(first, x, y, width, height).copy()
         # blending by bilinear weights makes the soft edges that real tissue has
         picture = np.zeros((height, width, 3), np.float32)
         for kind in np.unique(around):
@@ -47,6 +47,12 @@ class Scene:
             else:
                 picture += weight * self._texture(kind, x, y, width, height)
         return picture.round().clip(0, 255).astype(np.uint8)
+
+    def plain(self, x: int, y: int, width: int, height: int) -> int | None:
+        """Return the class of a rectangle that shows nothing but the texture of one class, else None."""
+        around = _crop(self.classes, x, y, width, height)
+        first = int(around.flat[0])
+        return first if first != PEN and (around == first).all() else None
 
     def _texture(self, kind: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         rows, columns = (np.arange(y, y + height) % ATLAS, np.arange(x, x + width) % ATLAS)
@@ -96,34 +102,46 @@ def make_scene(
     """
     random = rng(seed, "slide layout")
     shape = (max(2, -(-height // SCALE)), max(2, -(-width // SCALE)))
-    size = max(shape)
-    field_ = cv2.GaussianBlur(random.standard_normal(shape).astype(np.float32), (0, 0), max(1.0, size / 14))
+    classes, colours = _islands(shape, tissue, random), np.zeros((*shape, 3), np.uint8)
+    if classes.any():
+        _draw_on_tissue(classes, random, blur, fold)
+    if pen:
+        _draw_pen(classes, colours, random)
+    return Scene(width, height, classes, colours, _textures(mpp, density, seed, texture))
+
+
+def _islands(shape: tuple[int, int], tissue: float, random: np.random.Generator) -> np.ndarray:
+    """Cut a smooth random field at the height that leaves the wanted share of tissue, away from the edges."""
+    field_ = cv2.GaussianBlur(random.standard_normal(shape).astype(np.float32), (0, 0), max(1.0, max(shape) / 14))
     edge = np.minimum.outer(_edge_distance(shape[0]), _edge_distance(shape[1])).astype(np.float32)
     field_ = field_ / max(float(field_.std()), 1e-9) + 2.5 * np.minimum(edge / 0.12, 1)
     classes = np.full(shape, GLASS, np.uint8)
-    colours = np.zeros((*shape, 3), np.uint8)
     if tissue > 0:
         classes[field_ > np.quantile(field_, 1 - tissue)] = TISSUE
+    return classes
+
+
+def _draw_on_tissue(classes: np.ndarray, random: np.random.Generator, blur: bool, fold: bool) -> None:
+    """Draw three holes, an unfocused disc and a fold."""
+    size = max(classes.shape)
     inside = np.argwhere(cv2.erode(classes, np.ones((3, 3), np.uint8)) == TISSUE)
+    if not len(inside):
+        return
 
     def somewhere() -> tuple[int, int]:
         row, column = inside[random.integers(len(inside))]
         return int(column), int(row)
 
-    if len(inside):
-        for _ in range(3):
-            cv2.circle(classes, somewhere(), max(1, size // 60), GLASS, -1)
-        if blur:
-            spot = np.zeros(shape, np.uint8)
-            cv2.circle(spot, somewhere(), max(2, size // 14), 1, -1)
-            classes[(spot == 1) & (classes == TISSUE)] = BLUR
-        if fold:
-            band, (column, row) = np.zeros(shape, np.uint8), somewhere()
-            cv2.line(band, (column - size // 12, row), (column + size // 12, row + size // 20), 1, max(2, size // 30))
-            classes[(band == 1) & (classes == TISSUE)] = FOLD
-    if pen:
-        _draw_pen(classes, colours, random)
-    return Scene(width, height, classes, colours, _textures(mpp, density, seed, texture))
+    for _ in range(3):
+        cv2.circle(classes, somewhere(), max(1, size // 60), GLASS, -1)
+    if blur:
+        spot = np.zeros(classes.shape, np.uint8)
+        cv2.circle(spot, somewhere(), max(2, size // 14), 1, -1)
+        classes[(spot == 1) & (classes == TISSUE)] = BLUR
+    if fold:
+        band, (column, row) = np.zeros(classes.shape, np.uint8), somewhere()
+        cv2.line(band, (column - size // 12, row), (column + size // 12, row + size // 20), 1, max(2, size // 30))
+        classes[(band == 1) & (classes == TISSUE)] = FOLD
 
 
 def _edge_distance(length: int) -> np.ndarray:
@@ -153,11 +171,7 @@ def _textures(mpp: float, density: float, seed: int, texture: np.ndarray | None)
 
 
 def _mirror(texture: np.ndarray) -> np.ndarray:
-    rows, columns = (np.arange(ATLAS) % (2 * side) for side in texture.shape[:2])
-    rows, columns = (
-        np.minimum(at, 2 * side - 1 - at) for at, side in zip((rows, columns), texture.shape[:2], strict=True)
-    )
-    return texture[rows[:, None], columns]
+    return np.pad(texture, [(0, ATLAS - side) for side in texture.shape[:2]] + [(0, 0)], mode="symmetric")
 
 
 def _nuclei(mpp: float, density: float, random: np.random.Generator) -> np.ndarray:

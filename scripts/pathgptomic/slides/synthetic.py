@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from pathgptomic.files import atomic
-from pathgptomic.slides.scene import Scene, make_scene
+from pathgptomic.slides.scene import ATLAS, Scene, make_scene
 
 CODECS = ("jpeg-rgb", "jpeg-420", "jpeg2000")
 LAYOUTS = ("aperio", "generic")
@@ -67,36 +67,46 @@ def write_slide(
     quarter = np.zeros((max(1, height // 4), max(1, width // 4), 3), np.uint8)
     writer = _Writer(codec, quality, mpp if state_mpp else None, round(10 / mpp) if state_power else None, layout)
     with atomic(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=width * height > 2**30) as tif:
-        writer.page(tif, _level0(scene, quarter), width, height, reduced=False)
+        writer.page(tif, _level0(scene, quarter, writer.encode), width, height, reduced=False)
         if layout == "aperio":
             thumbnail = cv2.resize(quarter, (max(1, min(1024, width) * 3 // 4), 768), interpolation=cv2.INTER_AREA)
             _associated(tif, thumbnail, "")
         for factor in levels:
             size = (max(1, width // factor), max(1, height // factor))
             small = quarter if factor == 4 else cv2.resize(quarter, size, interpolation=cv2.INTER_AREA)
-            writer.page(tif, _tiles(small), small.shape[1], small.shape[0], reduced=True)
+            writer.page(tif, _tiles(small, writer.encode), small.shape[1], small.shape[0], reduced=True)
         if layout == "aperio":
             _associated(tif, np.full((240, 200, 3), 250, np.uint8), "label")
             _associated(tif, cv2.resize(quarter, (600, 250), interpolation=cv2.INTER_AREA), "macro")
     return scene
 
 
-def _level0(scene: Scene, quarter: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the tiles of level 0 and fill `quarter`, the picture at a quarter of the resolution."""
+def _level0(scene: Scene, quarter: np.ndarray, encode: Callable[[np.ndarray], bytes]) -> Iterator[bytes]:
+    """Yield the compressed tiles of level 0 and fill `quarter`, the picture at a quarter of the resolution."""
+    known: dict[tuple[int, int, int], tuple[bytes, np.ndarray]] = {}
     for y in range(0, scene.height, TILE):
         for x in range(0, scene.width, TILE):
-            tile = scene.render(x, y, TILE, TILE)
-            small = cv2.resize(tile, (TILE // 4, TILE // 4), interpolation=cv2.INTER_AREA)
+            # a tile of nothing but one texture comes again with the texture's period
+            kind = scene.plain(x, y, TILE, TILE)
+            key = (kind, x % ATLAS, y % ATLAS)
+            if kind is None or key not in known:
+                tile = scene.render(x, y, TILE, TILE)
+                made = encode(tile), cv2.resize(tile, (TILE // 4, TILE // 4), interpolation=cv2.INTER_AREA)
+                if kind is not None:
+                    known[key] = made
+            else:
+                made = known[key]
             part = quarter[y // 4 : (y + TILE) // 4, x // 4 : (x + TILE) // 4]
-            part[:] = small[: part.shape[0], : part.shape[1]]
-            yield tile
+            part[:] = made[1][: part.shape[0], : part.shape[1]]
+            yield made[0]
 
 
-def _tiles(picture: np.ndarray) -> Iterator[np.ndarray]:
+def _tiles(picture: np.ndarray, encode: Callable[[np.ndarray], bytes]) -> Iterator[bytes]:
     for y in range(0, picture.shape[0], TILE):
         for x in range(0, picture.shape[1], TILE):
             part = picture[y : y + TILE, x : x + TILE]
-            yield np.pad(part, ((0, TILE - part.shape[0]), (0, TILE - part.shape[1]), (0, 0)), mode="edge")
+            padding = ((0, TILE - part.shape[0]), (0, TILE - part.shape[1]), (0, 0))
+            yield encode(np.pad(part, padding, mode="edge"))
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ class _Writer:
     layout: str
 
     def encode(self, tile: np.ndarray) -> bytes:
+        """Compress one tile."""
         if self.codec == "jpeg2000":
             return imagecodecs.jpeg2k_encode(tile, codecformat="j2k", level=self.quality // 2, reversible=False)
         transform, sampling = ("RGB", "444") if self.codec == "jpeg-rgb" else ("YCBCR", "420")
@@ -115,9 +126,7 @@ class _Writer:
             tile, level=self.quality, colorspace="RGB", outcolorspace=transform, subsampling=sampling
         )
 
-    def page(
-        self, tif: tifffile.TiffWriter, tiles: Iterator[np.ndarray], width: int, height: int, *, reduced: bool
-    ) -> None:
+    def page(self, tif: tifffile.TiffWriter, tiles: Iterator[bytes], width: int, height: int, *, reduced: bool) -> None:
         """Write one tiled level."""
         tags: dict = {}
         if self.codec != "jpeg2000":
@@ -133,7 +142,7 @@ class _Writer:
         elif self.mpp:
             tags |= {"resolution": (10_000 / self.mpp, 10_000 / self.mpp), "resolutionunit": "centimeter"}
         tif.write(
-            map(self.encode, tiles),
+            tiles,
             shape=(height, width, 3),
             dtype=np.uint8,
             tile=(TILE, TILE),

@@ -24,8 +24,9 @@ class TissueSettings:
     Parameters
     ----------
     method
-        ``otsu``: threshold on saturation chosen per slide (Otsu 1979), times `factor`; ``hsv``: the fixed threshold
-        `saturation`; ``luminance``: Otsu on brightness after grey and black pixels were made white.
+        ``otsu``: threshold on saturation, after the glass was made grey, chosen per slide (Otsu 1979), times `factor`;
+        ``hsv``: the fixed threshold `saturation`; ``luminance``: Otsu on brightness after grey and black pixels were
+        made white.
     saturation
         Fixed threshold, 0 to 255; a lower bound for ``otsu``.
     factor
@@ -59,12 +60,11 @@ def find_tissue(overview: Overview, settings: TissueSettings) -> np.ndarray:
         picture = cv2.medianBlur(picture, smooth)
     if settings.method == "luminance":
         mask = _dark(picture)
+    elif settings.method == "hsv":
+        mask = _saturation(picture) > settings.saturation
     else:
-        saturation = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[..., 1]
-        threshold = settings.saturation
-        if settings.method == "otsu":
-            threshold = max(threshold, settings.factor * _otsu(saturation))
-        mask = saturation > threshold
+        saturation = _saturation(_white_balanced(picture))
+        mask = saturation > max(settings.saturation, settings.factor * _otsu(saturation))
     mask = mask.astype(np.uint8)
     width = round(settings.close_um / overview.mpp)
     if width > 1:
@@ -72,6 +72,22 @@ def find_tissue(overview: Overview, settings: TissueSettings) -> np.ndarray:
     area = overview.mpp**2
     mask = _without_small(mask, settings.specks_um2 / area)
     return _without_small(1 - mask, settings.holes_um2 / area) == 0
+
+
+def _saturation(picture: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)[..., 1]
+
+
+def _white_balanced(picture: np.ndarray) -> np.ndarray:
+    """Make the glass grey: tinted glass is as saturated as pale tissue."""
+    pixels = picture.reshape(-1, 3)
+    darkest = pixels.min(axis=1)
+    scanned = pixels[darkest < 254]  # unscanned parts are filled with white
+    if not len(scanned):
+        return picture
+    bright = scanned[darkest[darkest < 254] >= np.quantile(darkest[darkest < 254], 0.95)]
+    glass = np.maximum(np.median(bright, axis=0), 1)
+    return (picture * (glass.max() / glass)).clip(0, 255).astype(np.uint8)
 
 
 def _otsu(values: np.ndarray) -> float:
