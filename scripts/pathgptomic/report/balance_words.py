@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from pathgptomic.report.balance_view import LEARNT, UNSEEN
+from pathgptomic.report.catalogue import PAPER
 from pathgptomic.report.grids import Column, Grid, Row, difference, judgement, value, words
 from pathgptomic.report.statistics import Estimate, corrected_t, holm, verdict
 from pathgptomic.report.study import Study
 from pathgptomic.report.wording import interval, number, p_value, signed
 
-PAPER = "path-gptomic"
 READING = (
     "In the curves, ρ says how far a branch is ahead of the others in explaining who dies first (1 = level); "
     "balancing shortens the training steps of the branch that is ahead by the factor below. Without balance the "
@@ -55,8 +55,7 @@ class BalanceText:
 
 def contrasts(study: Study) -> list[Contrast]:
     """Return every model that has an unbalanced twin, in the order of the report."""
-    train = study.splits.groupby(["fold", "role"]).size().unstack()
-    ratio = float((train["test"] / train["train"]).mean())
+    ratio = study.methods["test_to_train_ratio"]
     settings = study.methods["settings"]
     level = {"alpha": settings["alpha"], "power": settings["power"]}
     found = []
@@ -80,7 +79,9 @@ def balance_text(study: Study, found: list[Contrast]) -> BalanceText | None:
     gap = verdict(chosen.gap.value, chosen.gap.p, alpha=alpha, larger_is_better=False)
     test = verdict(chosen.test.value, chosen.test.p, alpha=alpha)
     paragraphs = [_numbers(study, chosen, gap, test), *_branches(study, chosen), READING]
-    return BalanceText(_verdict(gap, test), paragraphs)
+    twins = [study.summary.loc[name] for name in (chosen.twin, chosen.model)]
+    numbers = [f"{number(twins[0][key])} without, {number(twins[1][key])} with" for key in ("optimism", "c_mean")]
+    return BalanceText(balance_verdict(gap, test, *numbers), paragraphs)
 
 
 def balance_grid(study: Study, found: list[Contrast]) -> Grid:
@@ -123,25 +124,32 @@ def balance_grid(study: Study, found: list[Contrast]) -> Grid:
     return Grid("Ways to balance, each against the same network without balance", columns, rows, note, stacked=True)
 
 
-def _verdict(gap: str, test: str) -> str:
-    """Say it in one sentence; `gap` better means that less was learnt by heart."""
+def balance_verdict(gap: str, test: str, gaps: str, tests: str) -> str:
+    """Say it in one sentence.
+
+    Parameters
+    ----------
+    gap, test
+        Verdicts on the fitted − test gap (better = smaller) and on the C-index of test patients.
+    gaps, tests
+        The numbers behind each, in words.
+    """
     if "not tested" in (gap, test):
         return "One fold cannot tell whether balancing cured anything: there is no variance over folds."
     shrank = {
         "better": "Balancing narrowed the gap between seen and unseen patients",
         "worse": "Balancing widened the gap between seen and unseen patients",
-        "not distinguishable": "Balancing did not measurably narrow the gap between seen and unseen patients",
+        "not distinguishable": "Balancing did not measurably change the gap between seen and unseen patients",
     }[gap]
     ranked = {
         "better": "it improved the ranking of test patients",
         "worse": "it made the ranking of test patients worse",
         "not distinguishable": "it did not measurably change the ranking of test patients",
     }[test]
-    start = {("better", "better"): "Yes", ("better", "not distinguishable"): "In training only"}.get((gap, test), "No")
-    if gap != "better" and test == "better":
-        start = "Not as claimed"
+    starts = {("better", "better"): "It helped", ("better", "not distinguishable"): "In training only"}
+    start = "Not as claimed" if gap != "better" and test == "better" else starts.get((gap, test), "No")
     link = "and" if (gap == "better") == (test == "better") else "but"
-    return f"{start}. {shrank}, {link} {ranked}."
+    return f"{start}. {shrank} ({gaps}), {link} {ranked} (C-index {tests})."
 
 
 def _numbers(study: Study, pair: Contrast, gap: str, test: str) -> str:

@@ -13,6 +13,7 @@ from pathgptomic import __version__
 from pathgptomic.files import atomic
 from pathgptomic.report import answer, prose
 from pathgptomic.report.balance_words import balance_grid, balance_text, contrasts
+from pathgptomic.report.catalogue import PAPER
 from pathgptomic.report.facts import cost_grid, data_grid, run_grid
 from pathgptomic.report.glossary import GLOSSARY
 from pathgptomic.report.patients_view import follow_up, patients_grid
@@ -113,7 +114,7 @@ def shown_models(study: Study) -> list[str]:
 
 def balance_models(study: Study) -> list[str]:
     """Return the models whose training is shown: the balanced one, its unbalanced twin, a control of the two."""
-    pair = next((each for each in contrasts(study) if study.catalogue[each.model]["strategy"] == "path-gptomic"), None)
+    pair = next((each for each in contrasts(study) if study.catalogue[each.model]["strategy"] == PAPER), None)
     if pair is None:
         return []
     controls = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from pathgptomic.report.answer import CLINICAL, fold_deaths
 from pathgptomic.report.study import Study
-from pathgptomic.report.wording import count, listed, missing, number, p_value, percent
+from pathgptomic.report.wording import count, in_sentence, listed, missing, number, p_value, percent
 
 SCHEMES = {
     "published": "by the published splits of this cohort",
@@ -96,6 +96,7 @@ def methods_text(study: Study, model: Mapping[str, Any], seeds: int) -> list[str
     return [
         _cohort_methods(study),
         *([_model_methods(study, model, seeds)] if model.get("modalities") else []),
+        *([compared] if (compared := _compared(study)) else []),
         "Everything that is fitted (imputation, scaling, choice of features, weights of combinations, stopping, "
         "survival baselines, cut-offs) was fitted inside the training part of each fold.",
     ]
@@ -109,7 +110,7 @@ def definitions(study: Study) -> list[dict[str, str]]:
 
 def _cohort_methods(study: Study) -> str:
     cohort = study.cohort
-    data = listed([DATA.get(modality, modality) for modality in cohort["modalities"]])
+    data = listed([_data(modality) for modality in cohort["modalities"]])
     rule = (
         "Patients who lack any of these were excluded."
         if cohort["missing"] == "drop"
@@ -125,7 +126,7 @@ def _cohort_methods(study: Study) -> str:
 
 
 def _model_methods(study: Study, model: Mapping[str, Any], seeds: int) -> str:
-    data = listed([DATA.get(modality, modality) for modality in model["modalities"]])
+    data = listed([_data(modality) for modality in model["modalities"]])
     fusion = {"concat": "concatenation", "kronecker": "a gated Kronecker product"}.get(model["fusion"], model["fusion"])
     loss, training, balance = model["loss"], model["training"], model["balance"]
     stop = "early stopping on inner validation parts" if training["early_stopping"] else "a fixed number of epochs"
@@ -139,7 +140,28 @@ def _model_methods(study: Study, model: Mapping[str, Any], seeds: int) -> str:
     if balance["strategy"] != "none":
         place = _place(balance["apply_to"])
         text += f" Branches were balanced by the strategy {balance['strategy']}, applied to the {place}."
+    if model["predictor"] == "ensemble":
+        text += (
+            " Test patients were predicted by the mean of this network and of those that left out one inner part each."
+        )
     return text
+
+
+def _compared(study: Study) -> str:
+    """Say what else was fitted."""
+    families: dict[str, list[str]] = {}
+    for model, facts in study.catalogue.items():
+        if model != study.headline:
+            families.setdefault(facts["family"], []).append(study.name(model))
+    parts = [f"{in_sentence(family)} ({', '.join(titles)})" for family, titles in families.items()]
+    return f"Compared on the same patients and folds: {listed(parts, last='; ', other='; ')}." if parts else ""
+
+
+def _data(modality: str) -> str:
+    adapter = modality.removeprefix("genomics:")
+    return (
+        f"scGPT embeddings of expression (adapter {adapter})" if adapter != modality else DATA.get(modality, modality)
+    )
 
 
 def _place(apply_to: str) -> str:

@@ -24,6 +24,7 @@ from tests.unit.report.synthetic import write_cohort, write_predictions
 
 NETWORK = {
     "fusion": "concat",
+    "predictor": "ensemble",
     "loss": {"ties": "efron", "risk_set": "full"},
     "training": {"optimiser": "adamw", "learning_rate": 0.003, "epochs": 150, "early_stopping": True},
 }

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pathgptomic.files import sha256_file
-from pathgptomic.report.balance_words import _verdict, contrasts
+from pathgptomic.report.balance_words import balance_verdict, contrasts
 from pathgptomic.report.facts import cost_grid, data_grid
 from pathgptomic.report.html import LARGEST, LARGEST_PICTURE
 from pathgptomic.report.patients_view import follow_up
@@ -120,17 +120,24 @@ def test_the_balanced_model_stands_beside_the_unbalanced_one(root, run, summary)
     pair = contrasts(study)[0]
     narrower = pair.gap.p < 0.05 and pair.gap.value < 0
     assert ("Balancing narrowed the gap" in verdict.words()) == narrower
+    for column, model in (("without", "unbalanced"), ("with", "path-gptomic")):
+        assert f"{number(summary.loc[model, 'c_mean'])} {column}" in verdict.words()
+        assert f"{number(summary.loc[model, 'optimism'])} {column}" in verdict.words()
     gaps = [number(summary.loc[model, "optimism"]) for model in ("path-gptomic", "unbalanced")]
     assert f"patients {gaps[0]} and {gaps[1]}" in root.words()
 
 
-def test_only_a_better_gap_and_a_better_test_make_a_yes():
+def test_balance_helps_only_if_the_gap_and_the_test_are_better():
     states = ("better", "worse", "not distinguishable")
-    said = {pair: _verdict(*pair) for pair in itertools.product(states, states)}
-    assert [pair for pair, text in said.items() if text.startswith("Yes")] == [("better", "better")]
+    said = {pair: balance_verdict(*pair, "1 without", "2 without") for pair in itertools.product(states, states)}
+    assert [pair for pair, text in said.items() if text.startswith("It helped")] == [("better", "better")]
+    assert [pair for pair, text in said.items() if text.startswith("In training only")] == [
+        ("better", "not distinguishable")
+    ]
     assert len(set(said.values())) == 9
-    assert said["not distinguishable", "not distinguishable"].startswith("No. Balancing did not measurably")
-    assert "One fold cannot tell" in _verdict("not tested", "better")
+    assert all("(1 without)" in text and "(C-index 2 without)" in text for text in said.values())
+    assert said["not distinguishable", "not distinguishable"].startswith("No. Balancing did not measurably change")
+    assert "One fold cannot tell" in balance_verdict("not tested", "better", "", "")
 
 
 def test_in_sample_images_are_said_first_and_among_the_limits(run, tmp_path):
