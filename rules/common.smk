@@ -2,12 +2,14 @@
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from pathgptomic.config import ConfigError, load
 from pathgptomic.deployment import images, refuse_both_deployments
 from pathgptomic.digest import code_digest
-from pathgptomic.resources import hours, mem_gb, minutes
+from pathgptomic.resources import gpu_request, hours, mem_gb, minutes
+from pathgptomic.slurm import guard
 
 try:
     refuse_both_deployments(workflow.deployment_settings.deployment_method)
@@ -16,8 +18,14 @@ except ConfigError as error:
     raise WorkflowError(f"the run cannot start:\n{error}")
 
 IMAGES = images(CONFIG["containers"])
+# on `auto` a job takes the GPU that it finds; only `cuda` asks the scheduler for one
+GPU = gpu_request(CONFIG["device"], CONFIG["gpu_request"])
 
 
 wildcard_constraints:
     cohort="|".join(COHORTS),
     batch=r"\d+",
+
+
+onstart:
+    guard(workflow.executor_plugin.name, Path.cwd(), logger)

@@ -21,6 +21,21 @@ def hours(count: float) -> Resource:
     return _growing(round(60 * count))
 
 
+def gpu_request(device: str, dialect: str) -> dict[str, int | str]:
+    """Return the resources by which a rule asks for its one GPU; nothing unless `device` insists on one.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    dialect
+        ``gpu`` for sites that take ``sbatch --gpus=1``, ``gres`` for those that take ``sbatch --gres=gpu:1``.
+    """
+    if device != "cuda":
+        return {}
+    return {"gpu": 1} if dialect == "gpu" else {"gres": "gpu:1"}
+
+
 def _growing(amount: int) -> Resource:
     def resource(wildcards: Any, attempt: int) -> int:
         return amount * 2 ** (attempt - 1)

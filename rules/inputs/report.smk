@@ -1,0 +1,136 @@
+# What the rules of ../report.smk read and are told: named functions of their wildcards.
+from pathgptomic.cohort.files import table_files
+from pathgptomic.report.catalogue import catalogue
+
+CATALOGUE = catalogue(CONFIG["survival"])
+HEADLINE = next(iter(CATALOGUE))
+EVALUATION = (
+    "metrics",
+    "comparisons",
+    "summary",
+    "risk_groups",
+    "survival_curves",
+    "calibration",
+    "risks",
+)
+REPORT_KEYS = ("title", "covariates", "modalities", "missing", "splits")
+
+
+def cohort_catalogue(wildcards):
+    """Return what the models of a cohort are, in the order of the report."""
+    return CATALOGUE
+
+
+def cohort_predictions(wildcards):
+    """Return the predictions of all models and baselines of a cohort, in the order of its catalogue."""
+    return expand(
+        "results/{{cohort}}/models/{model}/predictions.tsv",
+        model=cohort_catalogue(wildcards),
+    )
+
+
+def trained_models(wildcards):
+    """Return the models of a cohort that have a training history."""
+    return [
+        model
+        for model, facts in cohort_catalogue(wildcards).items()
+        if facts["trained"]
+    ]
+
+
+def cohort_histories(wildcards):
+    """Return the training histories of a cohort."""
+    return expand(
+        "results/{{cohort}}/models/{model}/history.parquet",
+        model=trained_models(wildcards),
+    )
+
+
+def cohort_subgroups(wildcards):
+    """Return the columns within whose levels the C-index is reported."""
+    return COHORTS[wildcards.cohort]["subgroups"]
+
+
+def report_files(wildcards):
+    """Return the files that only some cohorts have: facts of the image inputs, bundle of the first model."""
+    files = {}
+    if "slides" in COHORTS[wildcards.cohort]["modalities"]:
+        files["bags"] = "results/{cohort}/slides/bags.json"
+    if CATALOGUE[HEADLINE]["trained"]:
+        files["bundle"] = f"results/{{cohort}}/models/{HEADLINE}/bundle/model.json"
+    return files
+
+
+def report_data(wildcards):
+    """Return the files whose hashes the report prints: the cohort's own tables and what was made of them."""
+    given = table_files(CONFIG, COHORTS[wildcards.cohort])
+    folders = ("features", "images")
+    own = [given[name] for name in given if name not in folders]
+    made = ("patients.tsv", "splits.tsv", "expression.h5ad", "cnv.parquet")
+    return own + [
+        f"results/{{cohort}}/cohort/{name}" for name in (*made, "mutations.parquet")
+    ]
+
+
+def report_pictures(wildcards):
+    """Return the pictures of earlier stages: slides that were read here, bulk beside the mixtures of adapters in use."""
+    pictures = []
+    if wildcards.cohort in WITH_SLIDES:
+        sheet = f"results/{wildcards.cohort}/slides/contact_sheet.jpg"
+        caption = (
+            "Slides of the cohort: what was read of each, and why the rest was not."
+        )
+        pictures.append(
+            {"path": sheet, "title": "Contact sheet of the slides", "caption": caption}
+        )
+    for reference in references_in_use():
+        figure = f"results/{wildcards.cohort}/genomics/mixtures/{reference}.svg"
+        caption = "Bulk profiles beside the mixtures of single cells that the adapter was trained on."
+        pictures.append(
+            {"path": figure, "title": "Bulk beside mixtures", "caption": caption}
+        )
+    return pictures
+
+
+def references_in_use():
+    """Return the single-cell references behind the adapters that a model of the run names."""
+    adapters = CONFIG["genomics"]["adapters"]
+    named = {
+        modality.partition(":")[2]
+        for model in CONFIG["survival"]["models"].values()
+        for modality in model["modalities"]
+    }
+    return sorted(
+        {
+            adapter["reference"]
+            for name, adapter in adapters.items()
+            if name in named and adapter["reference"]
+        }
+    )
+
+
+def picture_files(wildcards):
+    """Return the files of the pictures of earlier stages."""
+    return [picture["path"] for picture in report_pictures(wildcards)]
+
+
+def report_cohort(wildcards):
+    """Return what the report says of the cohort file."""
+    return {key: COHORTS[wildcards.cohort][key] for key in REPORT_KEYS}
+
+
+def headline_settings(wildcards):
+    """Return the settings of the model that the report is about, empty for a baseline."""
+    return CONFIG["survival"]["models"].get(HEADLINE, {})
+
+
+def run_facts(wildcards):
+    """Return what the run facts print beside versions."""
+    return {
+        "Cohort": wildcards.cohort,
+        "Seed": CONFIG["seed"],
+        "Training runs a fold": CONFIG["survival"]["seeds"],
+        "Models": len(cohort_catalogue(wildcards)),
+        "Device": CONFIG["device"],
+        "Resamples of patients": CONFIG["report"]["bootstrap"],
+    }
