@@ -158,15 +158,16 @@ class Embedder:
                     coming.append(pool.submit(self.tokens, shard))
                 yield ready
 
-    def tokens(self, rows: np.ndarray) -> tuple[list[list[Sequence]], np.ndarray]:
+    def tokens(self, rows: np.ndarray, draw: int = 0) -> tuple[list[list[Sequence]], np.ndarray]:
         """Return the sequences of the profiles at `rows`, and for each: expressed genes, share of ties, sequences."""
+        tokeniser = replace(self.tokeniser, draw=draw)
         ascending = np.argsort(rows)
         block = self.profiles.read(rows[ascending])[np.argsort(ascending)]
         sequences, facts = [], []
         for row, start, stop in zip(rows, block.indptr[:-1], block.indptr[1:], strict=True):
             genes, values = block.indices[start:stop], block.data[start:stop]
             name = self.profiles.names[row]
-            found = self.tokeniser.sequences(name, self.profiles.tokens[genes], values, self.listed[genes])
+            found = tokeniser.sequences(name, self.profiles.tokens[genes], values, self.listed[genes])
             sequences.append(found)
             facts.append((len(values), share_of_ties(values) if len(values) else np.nan, len(found)))
         return sequences, np.array(facts, dtype=np.float64).reshape(-1, 3)
@@ -184,9 +185,7 @@ class Embedder:
         rows = np.array([position[names[number]] for number in chosen], dtype=np.int64)
         if not count:
             return pd.Series(dtype=np.float64)
-        first, self.tokeniser = self.tokeniser, replace(self.tokeniser, draw=1)
-        again = self.embed(self.tokens(rows)[0])
-        self.tokeniser = first
+        again = self.embed(self.tokens(rows, draw=1)[0])
         picked = [names[number] for number in chosen]
         return pd.Series((again * table.loc[picked].to_numpy()).sum(axis=1), index=picked)
 
