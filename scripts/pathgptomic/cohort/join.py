@@ -95,9 +95,8 @@ def write_cohort(cohort: Cohort, folder: str | Path) -> None:
     def of_cohort(table: pd.DataFrame, modality: str) -> pd.DataFrame:
         return table.loc[table.index.isin(ids) & table.index.isin(source.patients_with(modality))]
 
-    write_expression(
-        folder / "expression.h5ad", of_cohort(source.expression, "expression"), source.scale, source.layers
-    )
+    expression = of_cohort(source.expression, "expression")
+    write_expression(folder / "expression.h5ad", expression, source.scale, source.layers, source.genes)
     write_features(folder / "cnv.parquet", of_cohort(source.cnv, "cnv"))
     write_features(folder / "mutations.parquet", of_cohort(source.mutations, "mutations"))
     write_slides(folder / "slides.tsv", source.slides[source.slides["patient_id"].isin(ids)])

@@ -43,6 +43,8 @@ class Source:
         Scale of the expression: ``linear`` or ``zscore``.
     layers
         Further expression tables of the same patients and genes, such as raw counts.
+    genes
+        What else is known of the genes of the expression, index symbols; None where nothing is.
     slides
         `patient_id`, `slide_id`, `path`.
     with_slides
@@ -60,6 +62,7 @@ class Source:
     mutations: pd.DataFrame = field(default_factory=no_features)
     scale: str = "linear"
     layers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    genes: pd.DataFrame | None = None
     slides: pd.DataFrame = field(default_factory=no_slides)
     with_slides: frozenset[str] = frozenset()
     published: pd.DataFrame | None = None

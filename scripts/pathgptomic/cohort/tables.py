@@ -183,7 +183,11 @@ def read_expression(path: str | Path) -> tuple[pd.DataFrame, str]:
 
 
 def write_expression(
-    path: str | Path, expression: pd.DataFrame, scale: str, layers: Mapping[str, pd.DataFrame] | None = None
+    path: str | Path,
+    expression: pd.DataFrame,
+    scale: str,
+    layers: Mapping[str, pd.DataFrame] | None = None,
+    genes: pd.DataFrame | None = None,
 ) -> None:
     """Write `expression.h5ad`.
 
@@ -197,6 +201,8 @@ def write_expression(
         ``linear`` (TPM or the like, never negative) or ``zscore``.
     layers
         Further tables of the same shape, such as raw ``counts``.
+    genes
+        What else is known of the genes, index symbols: ``ensembl_id``, say.
     """
     import anndata
 
@@ -213,6 +219,8 @@ def write_expression(
     )
     for name, layer in (layers or {}).items():
         data.layers[name] = layer.loc[expression.index, expression.columns].to_numpy(np.float32)
+    for name, column in (genes.loc[expression.columns] if genes is not None else pd.DataFrame()).items():
+        data.var[name] = column.to_numpy()
     with atomic(path) as temporary:
         data.write_h5ad(temporary)
 

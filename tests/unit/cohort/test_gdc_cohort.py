@@ -143,7 +143,9 @@ def test_features_come_through(cohort, world):
     assert expression.to_numpy() == pytest.approx(made.to_numpy(), abs=1e-3)
     import anndata
 
-    counts = anndata.read_h5ad(cohort / "expression.h5ad").layers["counts"]
+    stored = anndata.read_h5ad(cohort / "expression.h5ad")
+    counts = stored.layers["counts"]
+    assert stored.var.loc["CD3D", "ensembl_id"] == "ENSG00000167286"
     assert np.corrcoef(np.log1p(counts).ravel(), np.log1p(made.to_numpy()).ravel())[0, 1] > 0.95
     cnv = read_features(cohort / "cnv.parquet")
     held = [arm for arm in cnv.columns if cnv[arm].notna().any()]

@@ -110,7 +110,7 @@ def _read(modality: str, paths: Mapping[str, str], gdc: Mapping[str, Any], posit
     if modality == "expression":
         read = read_expression_files(paths, column=chosen["column"], gene_types=chosen["gene_types"])
         logger.info("expression: %d genes, %d with a repeated symbol left out", read.values.shape[1], read.repeated)
-        return {"expression": read.values, "layers": {"counts": read.counts}}
+        return {"expression": read.values, "layers": {"counts": read.counts}, "genes": read.genes}
     if modality == "cnv":
         table = read_copy_number_files(
             paths,
