@@ -76,7 +76,9 @@ def artefacts(overview: Overview, tissue: np.ndarray, glass: np.ndarray) -> tupl
     plain = tissue & ~pen
     if not plain.any():
         return pen, np.zeros_like(pen)
-    mean = cv2.GaussianBlur(density.mean(axis=-1), (0, 0), 1.5)
+    # the mean over plain tissue alone, or the rim of every pen stroke would look like a fold
+    weight = cv2.GaussianBlur(plain.astype(np.float32), (0, 0), 1.5)
+    mean = cv2.GaussianBlur(density.mean(axis=-1) * plain, (0, 0), 1.5) / np.maximum(weight, 1e-6)
     usual = float(np.median(mean[plain]))
     spread = 1.4826 * float(np.median(np.abs(mean[plain] - usual)))
     return pen, plain & (mean > max(1.7 * usual, usual + 4 * spread))

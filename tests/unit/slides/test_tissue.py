@@ -27,7 +27,7 @@ def seen(large):
     path, scene = large
     with Slide(path) as slide:
         overview = read_overview(slide, slide_mpp=0.25)
-        return overview, lay_grid(slide, slide_mpp=0.25, mpp=0.5, size=224, stride=224), scene
+        return overview, lay_grid(slide, slide_mpp=0.25, mpp=0.5, size=224, stride=64), scene
 
 
 # CLAM's own limit of area would leave out the islands of so small a slide
@@ -93,8 +93,9 @@ def test_pen_and_folds_are_found_and_tissue_is_not(seen):
         painted = share(scene.classes == kind, grid, SCALE)
         found = share(mask, grid, overview.scale)
         assert (painted > 0.4).sum() >= 3
-        assert (found[painted > 0.4] > 0.2).mean() > 0.8
-        assert (found[painted == 0] > 0.05).mean() < 0.01
+        assert (found[painted > 0.4] > 0.2).mean() > 0.9
+        near = cv2.dilate((scene.classes == kind).astype(np.uint8), np.ones((5, 5), np.uint8))
+        assert not (found[share(near, grid, SCALE) == 0] > 0.2).any()
 
 
 @pytest.mark.parametrize("colour", PEN_COLOURS)
@@ -143,15 +144,15 @@ def test_real_tissue_out_of_focus_is_left_out(shared):
 
 def test_blurred_tiles_of_the_scene_are_left_out_and_sharp_ones_kept(large):
     path, scene = large
-    settings = TileSettings(224, 224, 0.5)
+    settings = TileSettings(224, 64, 0.5)
     with Slide(path) as slide:
         found = survey(slide, settings)
         reasons = np.concatenate(
             [judge(batch.tiles, found.glass, settings.quality) for batch in stream(slide, found.grid)]
         )
     blurred = share(scene.classes == BLUR, found.grid, SCALE)
-    assert (blurred > 0.95).sum() >= 2
-    assert (reasons[blurred > 0.95] == "blur").all()
+    assert (blurred == 1).sum() >= 2
+    assert (reasons[blurred == 1] == "blur").all()
     assert (reasons[blurred == 0] == "").mean() > 0.98
 
 
