@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pathgptomic.report.study import FOLDS, Study
-from pathgptomic.report.wording import count, in_sentence, interval, missing, number, p_value, percent, signed
+from pathgptomic.report.wording import count, in_sentence, interval, listed, missing, number, p_value, percent, signed
 
 FEW_DEATHS = 10  # in a test fold
 CLINICAL = "clinical variables alone"
@@ -36,7 +36,7 @@ def plain_words(study: Study) -> list[str]:
     if late and late != headline:
         name, c = study.name(late), number(study.summary.loc[late, "c_mean"])
         sentences.append(f"{name} reached {c}; {difference(study, headline, late, in_sentence(name))}.")
-    return [*sentences, *_resolution(study, headline, clinical)]
+    return [*sentences, *_resolution(study, headline, clinical), *_highest(study, clinical)]
 
 
 def difference(study: Study, model: str, against: str, name: str) -> str:
@@ -45,7 +45,7 @@ def difference(study: Study, model: str, against: str, name: str) -> str:
     if found is None:
         change = study.summary.loc[model, "c_mean"] - study.summary.loc[against, "c_mean"]
         return f"difference {signed(change)}: not tested"
-    p = f", adjusted {p_value(found['p_adjusted'])}" if not missing(found["p_adjusted"]) else ""
+    p = "" if missing(found["p"]) else f"; {p_value(found['p'])}, adjusted {p_value(found['p_adjusted'])}"
     where = "" if found["test"] == FOLDS else " on the pooled patients"
     span = interval(found["ci_low"], found["ci_high"], sign=True)
     return f"difference {signed(found['delta'])}{where} ({study.level} CI {span}{p}): {verdict_words(found, name)}"
@@ -59,7 +59,8 @@ def verdict_words(comparison: Mapping[str, Any], name: str) -> str:
 
 def alerts(study: Study) -> list[str]:
     """Return what the reader must know first, each in one or two sentences."""
-    found = [f"Label audit: {finding['detail']}" for finding in study.audit if finding["status"] != "pass"]
+    warned = [str(finding["check"]) for finding in study.audit if finding["status"] != "pass"]
+    found = [f"The label audit gave {count(len(warned), 'warning')}: {listed(warned)}; see below."] if warned else []
     row = study.summary.loc[study.headline]
     if len(study.patients) > row["patients"]:
         left = len(study.patients) - int(row["patients"])
@@ -111,8 +112,26 @@ def _resolution(study: Study, model: str, clinical: str) -> list[str]:
     found = study.comparison(model, clinical) if clinical else None
     if found is None or found["verdict"] != "not distinguishable" or missing(found["minimum_detectable"]):
         return []
+    alone = "better" if found["delta"] > 0 else "worse"
+    if found["p"] < study.methods["settings"]["alpha"]:
+        return [
+            f"Looked at alone, {study.name(model)} would count as {alone} than {CLINICAL} ({p_value(found['p'])}); "
+            f"among the {int(found['family'])} comparisons of this report, differences of that size turn up by chance."
+        ]
     power = percent(study.methods["settings"]["power"])
     return [
         f"Not distinguishable does not mean equal: this design finds a true difference with {power} power only if it "
         f"is {number(found['minimum_detectable'])} or more."
     ]
+
+
+def _highest(study: Study, clinical: str) -> list[str]:
+    """Name the model with the highest C-index, with the caution that picking it calls for."""
+    best = study.summary["c_mean"].idxmax()
+    if len(study.summary) < 3 or best in (study.headline, clinical):
+        return []
+    name, c = study.name(best), number(study.summary.loc[best, "c_mean"])
+    text = f"The highest mean C-index of all {len(study.summary)} models is that of {in_sentence(name)}, {c}"
+    if clinical and study.comparison(best, clinical):
+        text += f"; {difference(study, best, clinical, CLINICAL)}"
+    return [f"{text}. A winner picked after the fact is flattered by chance."]

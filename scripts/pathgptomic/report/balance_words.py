@@ -10,7 +10,7 @@ from pathgptomic.report.catalogue import PAPER
 from pathgptomic.report.grids import Column, Grid, Row, difference, judgement, value, words
 from pathgptomic.report.statistics import Estimate, corrected_t, holm, verdict
 from pathgptomic.report.study import Study
-from pathgptomic.report.wording import interval, number, p_value, signed
+from pathgptomic.report.wording import in_sentence, interval, number, p_value, signed
 
 READING = (
     "In the curves, ρ says how far a branch is ahead of the others in explaining who dies first (1 = level); "
@@ -78,10 +78,12 @@ def balance_text(study: Study, found: list[Contrast]) -> BalanceText | None:
     alpha = study.methods["settings"]["alpha"]
     gap = verdict(chosen.gap.value, chosen.gap.p, alpha=alpha, larger_is_better=False)
     test = verdict(chosen.test.value, chosen.test.p, alpha=alpha)
-    paragraphs = [_numbers(study, chosen, gap, test), *_branches(study, chosen), READING]
+    single = best_single(study, chosen.model)
+    paragraphs = [_numbers(study, chosen, gap, test), *_branches(study, chosen), *_single(study, chosen.model, single)]
     twins = [study.summary.loc[name] for name in (chosen.twin, chosen.model)]
     numbers = [f"{number(twins[0][key])} without, {number(twins[1][key])} with" for key in ("optimism", "c_mean")]
-    return BalanceText(balance_verdict(gap, test, *numbers), paragraphs)
+    held_back = bool(single) and study.summary.loc[single, "c_mean"] > study.summary.loc[chosen.model, "c_mean"]
+    return BalanceText(balance_verdict(gap, test, *numbers, held_back=held_back), [*paragraphs, READING])
 
 
 def balance_grid(study: Study, found: list[Contrast]) -> Grid:
@@ -124,7 +126,18 @@ def balance_grid(study: Study, found: list[Contrast]) -> Grid:
     return Grid("Ways to balance, each against the same network without balance", columns, rows, note, stacked=True)
 
 
-def balance_verdict(gap: str, test: str, gaps: str, tests: str) -> str:
+def best_single(study: Study, model: str) -> str:
+    """Return the best network on one of the kinds of data that `model` joins, empty where there is none."""
+    branches = set(study.catalogue[model]["branches"])
+    single = [
+        name
+        for name, facts in study.catalogue.items()
+        if facts["trained"] and len(facts["branches"]) == 1 and set(facts["branches"]) <= branches
+    ]
+    return max(single, key=lambda name: study.summary.loc[name, "c_mean"], default="")
+
+
+def balance_verdict(gap: str, test: str, gaps: str, tests: str, *, held_back: bool = False) -> str:
     """Say it in one sentence.
 
     Parameters
@@ -133,6 +146,8 @@ def balance_verdict(gap: str, test: str, gaps: str, tests: str) -> str:
         Verdicts on the fitted − test gap (better = smaller) and on the C-index of test patients.
     gaps, tests
         The numbers behind each, in words.
+    held_back
+        Whether a network on one kind of data alone still ranks test patients better than the balanced one.
     """
     if "not tested" in (gap, test):
         return "One fold cannot tell whether balancing cured anything: there is no variance over folds."
@@ -146,7 +161,8 @@ def balance_verdict(gap: str, test: str, gaps: str, tests: str) -> str:
         "worse": "it made the ranking of test patients worse",
         "not distinguishable": "it did not measurably change the ranking of test patients",
     }[test]
-    starts = {("better", "better"): "It helped", ("better", "not distinguishable"): "In training only"}
+    helped = "It helped, and did not cure it" if held_back else "It helped"
+    starts = {("better", "better"): helped, ("better", "not distinguishable"): "In training only"}
     start = "Not as claimed" if gap != "better" and test == "better" else starts.get((gap, test), "No")
     link = "and" if (gap == "better") == (test == "better") else "but"
     return f"{start}. {shrank} ({gaps}), {link} {ranked} (C-index {tests})."
@@ -176,6 +192,26 @@ def _branches(study: Study, pair: Contrast) -> list[str]:
     if unseen is not None and unseen_twin is not None:
         sentence += f"; on training patients left out of the fit {number(unseen_twin)} and {number(unseen)}"
     return [f"{sentence}.{IN_SAMPLE if study.in_sample_images else ''}"]
+
+
+def _single(study: Study, model: str, single: str) -> list[str]:
+    """Hold the balanced network against the best one that sees one kind of data alone."""
+    if not single:
+        return []
+    settings = study.methods["settings"]
+    change = study.fold_values(model, "harrell_c") - study.fold_values(single, "harrell_c")
+    estimate = corrected_t(change, study.methods["test_to_train_ratio"], alpha=settings["alpha"])
+    c = number(study.summary.loc[single, "c_mean"])
+    said = verdict(estimate.value, estimate.p, alpha=settings["alpha"])
+    moral = (
+        " The kinds of data together are no better than the best of them: one branch still holds the others back."
+        if estimate.value < 0
+        else ""
+    )
+    return [
+        f"The best network on one kind of data alone, {in_sentence(study.name(single))}, reached {c} on the same test "
+        f"patients ({study.name(model)} against it: {_estimate(study, estimate)}: {said}).{moral}"
+    ]
 
 
 def branch_ends(balance: pd.DataFrame, model: str, branch: str) -> tuple[float | None, float | None]:

@@ -16,6 +16,7 @@ from pathgptomic.report.sources import read_table
 from pathgptomic.report.wording import count, listed, number
 
 ENOUGH = 0.5  # of the fits must still be training for an epoch to be drawn
+LOWEST_C = 0.35  # the first epochs may fall below it, out of the picture
 DASHED = (0, (3, 1.5))
 LINE = 0.105  # of the panel's height: least distance of two names at its right edge
 
@@ -69,7 +70,7 @@ def _limits(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
     reach = max(1.0, float(np.abs(doublings).max())) + 0.15
     return {
         "epoch": (0.0, float(rows["epoch"].max())),
-        "c": (np.floor(c["low"].min() * 20) / 20, np.ceil(c["high"].max() * 20) / 20 + 0.01),
+        "c": (max(LOWEST_C, np.floor(c["low"].min() * 20) / 20), np.ceil(c["high"].max() * 20) / 20 + 0.01),
         "rho": (2.0**-reach, 2.0**reach),
         "coefficient": (-0.06, 1.1),
     }
@@ -99,7 +100,8 @@ def _plot_model(rows: pd.DataFrame, title: str, limits: dict, path: Path) -> Non
 def _dress(axes: Axes, name: str, label: str, limits: dict) -> None:
     if name == "rho":
         axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_locator(FixedLocator([2.0**power for power in (-4, -3, -2, -1, 0, 1, 2, 3, 4)]))
+        powers = (-4, -2, 0, 2, 4) if limits["rho"][1] > 5 else (-2, -1, 0, 1, 2)
+        axes.yaxis.set_major_locator(FixedLocator([2.0**power for power in powers]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")

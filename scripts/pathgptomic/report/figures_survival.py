@@ -19,7 +19,7 @@ RISK_WORDS = ("low", "intermediate", "high")
 LEFT = 0.26  # of the figure's width, left of the axis
 AT_RISK_ROW = 0.155  # inches
 CHARACTER = 0.027  # of the axis' length, for one character of a curve's name
-ENOUGH = 0.12  # room for a name above its curve, as a share of the patients
+NAME_HEIGHT = 0.08  # of a curve's name, as a share of the patients
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,15 @@ class Line:
         """Return the share of the group that is alive at each of `days`."""
         rows = np.searchsorted(self.curve["time_days"].to_numpy(), days, side="right") - 1
         return self.curve["survival"].to_numpy()[rows]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a name stands: left and right as shares of the time axis, bottom as a share of the patients."""
+
+    left: float
+    right: float
+    bottom: float
 
 
 def plot_survival_curves(*, curves: str | Path, groups: str | Path, summary: str | Path, out: str | Path) -> None:
@@ -120,25 +129,53 @@ def _dress(axes: Axes, last: float) -> None:
 
 
 def _name_lines(axes: Axes, lines: list[Line], last: float) -> None:
-    """Write each group's name above its curve, where the next curve above leaves most room over the word's length."""
-    starts = np.linspace(0.04, 0.76, 37)
-    for place, line in enumerate(lines):
+    """Write each group's name just above or below its curve, where it hides least of the curves and of other names."""
+    taken: list[Box] = []
+    for line in lines:
         name = f"{line.label} risk" if line.label in RISK_WORDS else line.label
-        ends = starts + CHARACTER * len(name)
-        own = line.survival_at(starts * last)
-        above = [other.survival_at(ends * last) for other in lines[:place]]
-        room = np.min(above, axis=0) - own if above else 1.0 - own
-        best = int(np.argmax(np.where(ends < 1, np.minimum(room, ENOUGH), -1)))
-        axes.annotate(
+        boxes = [
+            Box(start, start + CHARACTER * len(name), bottom)
+            for start in np.linspace(0.02, 0.98 - CHARACTER * len(name), 45)
+            for bottom in _bottoms(line, start, start + CHARACTER * len(name), last)
+        ]
+        best = min(boxes, key=lambda box: _hidden(box, line, lines, taken, last))
+        taken.append(best)
+        axes.text(
+            best.left * last / DAYS_PER_YEAR,
+            best.bottom + NAME_HEIGHT / 2,
             name,
-            (starts[best] * last / DAYS_PER_YEAR, own[best]),
-            xytext=(2, 3),
-            textcoords="offset points",
             color=line.colour,
             fontweight="bold",
             fontsize=8,
-            bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.65, "pad": 0.4},
+            va="center",
+            bbox={"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.6, "pad": 0.2},
         )
+
+
+def _bottoms(line: Line, left: float, right: float, last: float) -> tuple[float, float]:
+    """Return where a name would stand above and below the line."""
+    above, below = line.survival_at(np.array([left, right]) * last)
+    return above + 0.02, below - 0.02 - NAME_HEIGHT
+
+
+def _hidden(box: Box, line: Line, lines: list[Line], taken: list[Box], last: float) -> float:
+    """Return how much a name at `box` would hide, and how far from its line it would stand."""
+    if box.bottom < 0 or box.bottom + NAME_HEIGHT > 1.02:
+        return np.inf
+    days = np.linspace(box.left, box.right, 12) * last
+    curves = {each.number: each.survival_at(days) for each in lines}
+    hidden = sum(
+        np.mean((box.bottom - 0.01 < curve) & (curve < box.bottom + NAME_HEIGHT + 0.01)) for curve in curves.values()
+    )
+    names = sum(
+        box.left < other.right + 0.02
+        and other.left < box.right + 0.02
+        and abs(box.bottom - other.bottom) < NAME_HEIGHT + 0.01
+        for other in taken
+    )
+    away = np.mean(np.abs(curves[line.number] - box.bottom - NAME_HEIGHT / 2))
+    closer = sum(np.mean(np.abs(curve - box.bottom - NAME_HEIGHT / 2)) < away for curve in curves.values())
+    return 2 * hidden + 10 * names + away + closer
 
 
 def _numbers_at_risk(axes: Axes, lines: list[Line], last: float, height: float) -> None:

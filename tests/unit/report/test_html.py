@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pathgptomic.files import sha256_file
-from pathgptomic.report.balance_words import balance_verdict, contrasts
+from pathgptomic.report.balance_words import balance_verdict, best_single, contrasts
 from pathgptomic.report.facts import cost_grid, data_grid
 from pathgptomic.report.html import LARGEST, LARGEST_PICTURE
 from pathgptomic.report.patients_view import follow_up
@@ -55,8 +55,8 @@ def test_the_answer_is_computed_from_the_tables(root, summary):
     assert answer.words() == (
         f"On 90 patients ({int(row['events'])} deaths), Path-GPTOmic reached a C-index of {number(row['c_mean'])} "
         f"(95 % CI {own}), clinical variables alone {number(clinical['c_mean'])}; difference "
-        f"{signed(row['delta_clinical'])} (95 % CI {gain}, adjusted p = {p_number(row['delta_clinical_p_adjusted'])}): "
-        f"{row['delta_clinical_verdict']}."
+        f"{signed(row['delta_clinical'])} (95 % CI {gain}; p = {p_number(row['delta_clinical_p'])}, adjusted p = "
+        f"{p_number(row['delta_clinical_p_adjusted'])}): {row['delta_clinical_verdict']}."
     )
     assert row["delta_clinical_verdict"] == "not distinguishable"
     text = root.words()
@@ -138,6 +138,14 @@ def test_balance_helps_only_if_the_gap_and_the_test_are_better():
     assert all("(1 without)" in text and "(C-index 2 without)" in text for text in said.values())
     assert said["not distinguishable", "not distinguishable"].startswith("No. Balancing did not measurably change")
     assert "One fold cannot tell" in balance_verdict("not tested", "better", "", "")
+    held_back = balance_verdict("better", "better", "", "", held_back=True)
+    assert held_back.startswith("It helped, and did not cure it. Balancing narrowed")
+
+
+def test_the_best_single_branch_is_named(root, run, summary):
+    study = read_study(run.files(), catalogue=run.catalogue, cohort=run.cohort)
+    assert best_single(study, "path-gptomic") == "slides"
+    assert f"slides alone, reached {number(summary.loc['slides', 'c_mean'])} on the same test patients" in root.words()
 
 
 def test_in_sample_images_are_said_first_and_among_the_limits(run, tmp_path):
@@ -152,9 +160,10 @@ def test_in_sample_images_are_said_first_and_among_the_limits(run, tmp_path):
 
 def test_warnings_of_the_audit_stand_above_and_in_the_table(root):
     (alerts,) = [element for element in root.all("ul") if element.attributes.get("class") == "alerts"]
-    assert "Only 80 of 90 patients have slides." in alerts.words()
+    assert "The label audit gave 1 warning: join: slides; see below." in alerts.words()
     rows = find(tables(root), "Checks of labels")
     assert [row["Result"] for row in rows] == ["pass", "warn"]
+    assert rows[1]["What was seen"] == "Only 80 of 90 patients have slides."
     assert "1 gave a warning: join: slides" in root.words()
 
 
