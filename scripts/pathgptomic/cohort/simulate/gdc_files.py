@@ -2,16 +2,17 @@
 
 import gzip
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 
 from pathgptomic.seeds import rng
 
 LIBRARY = 30e6  # reads of a sample
+SUMMARY = (
+    "N_unmapped\t\t\t900000\t900000\t900000\t\t\t\nN_multimapping\t\t\t2000000\t2000000\t2000000\t\t\t\n"
+    "N_noFeature\t\t\t1500000\t16000000\t16000000\t\t\t\nN_ambiguous\t\t\t800000\t100000\t100000\t\t\t\n"
+)
 UNSEEN = 25  # genes without a segment in a copy-number file
 MAF_HEADER = (
     "Hugo_Symbol", "Entrez_Gene_Id", "Center", "NCBI_Build", "Chromosome", "Start_Position", "End_Position", "Strand",
@@ -48,25 +49,17 @@ def write_star_counts(path: Path, genes: pd.DataFrame, tpm: np.ndarray, seed: in
     generator = rng(seed, "simulate", "star counts", path.name)
     tpm = np.concatenate([tpm, [0.0, 0.01, 5.0]]).astype(np.float64)
     counts = generator.poisson(tpm * LIBRARY / 1e6)
-    fpkm = tpm * 0.4
-    head = {"unstranded": [9e5, 2e6, 1.5e6, 8e5], "stranded_first": [9e5, 2e6, 1.6e7, 1e5]}
     numbers = {
         "unstranded": counts,
         "stranded_first": counts // 2,
         "stranded_second": counts - counts // 2,
         "tpm_unstranded": tpm.round(4),
-        "fpkm_unstranded": fpkm.round(4),
-        "fpkm_uq_unstranded": (1.2 * fpkm).round(4),
+        "fpkm_unstranded": (0.4 * tpm).round(4),
+        "fpkm_uq_unstranded": (0.48 * tpm).round(4),
     }
-    summary = ["N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous"]
-    columns = {name: pa.array([*(summary if name == "gene_id" else [None] * 4), *genes[name]]) for name in genes}
-    for name, values in numbers.items():
-        whole = "tpm" not in name and "fpkm" not in name
-        top = head.get(name, head["stranded_first"]) if whole else [None] * 4
-        columns[name] = pa.array([*top, *values.tolist()], pa.int64() if whole else pa.float64())
-    with open(path, "wb") as handle:
-        handle.write(b"# gene-model: GENCODE v36\n")
-        _write_tsv(pa.table(columns), handle)
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write("# gene-model: GENCODE v36\n" + "\t".join([*genes, *numbers]) + "\n" + SUMMARY)
+        genes.assign(**numbers).to_csv(handle, sep="\t", header=False, index=False)
 
 
 def write_gene_copies(path: Path, genes: pd.DataFrame, copies: pd.Series, seed: int) -> None:
@@ -87,8 +80,7 @@ def write_gene_copies(path: Path, genes: pd.DataFrame, copies: pd.Series, seed: 
             "max_copy_number": number,
         }
     )
-    with open(path, "wb") as handle:
-        _write_tsv(pa.Table.from_pandas(table, preserve_index=False), handle)
+    table.to_csv(path, sep="\t", index=False)
 
 
 def write_maf(path: Path, mutated: list[str], aliquot: str, seed: int) -> None:
@@ -109,9 +101,3 @@ def write_maf(path: Path, mutated: list[str], aliquot: str, seed: int) -> None:
         lines.append("\t".join(map(str, values)))
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as handle:
         handle.write(("\n".join(lines) + "\n").encode())
-
-
-def _write_tsv(table: pa.Table, handle: BinaryIO) -> None:
-    handle.write(("\t".join(table.column_names) + "\n").encode())
-    options = pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
-    pyarrow.csv.write_csv(table, handle, options)
