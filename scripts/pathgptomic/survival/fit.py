@@ -96,7 +96,8 @@ def fit(
         active = watch.active.copy()
         _note_training(history, epoch, results, order, watch, active)
         watch.judge(epoch, history)
-        bar.set_postfix(inner=f"{watch.best_loss.mean():.3f}", stopped=f"{(~watch.active).sum()}/{len(networks)}")
+        stopped = f"{(~watch.active).sum()}/{len(networks)}"
+        bar.set_postfix(inner=f"{watch.best_loss.mean():.3f}", stopped=stopped, refresh=False)
         if not watch.active.any():
             break
     return history, watch.finish(epoch)

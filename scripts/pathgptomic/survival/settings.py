@@ -34,8 +34,8 @@ class Reduction:
 # Scales are small beside covariates of standard deviation 1: thousands of features should not outrun a few that count.
 REDUCTIONS = {
     "expression": Reduction(pca=64, scale=0.3),
-    "cnv": Reduction(pca=16, scale=0.1),
-    "mutations": Reduction(scale=0.1),
+    "cnv": Reduction(pca=16, scale=0.2),
+    "mutations": Reduction(scale=0.2),
     "slides": Reduction(scale=0.3),
     "genomics": Reduction(pca=64, scale=0.3),
 }
@@ -129,7 +129,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     epochs: int = 200
     early_stopping: bool = True
-    patience: int = 20
+    patience: int = 30
     amp: bool = True
 
 

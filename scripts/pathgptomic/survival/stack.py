@@ -101,8 +101,8 @@ def encoder_present(inputs: CohortInputs, modalities: Sequence[str]) -> np.ndarr
 
 
 def pad(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Return ragged rows as one array [K, longest], -1 where there is none."""
-    out = np.full((len(rows), max(map(len, rows))), -1)
+    """Return ragged rows as one array [K, longest], of one column at least, -1 where there is none."""
+    out = np.full((len(rows), max(1, *map(len, rows))), -1)
     for line, each in zip(out, rows, strict=True):
         line[: len(each)] = each
     return out
