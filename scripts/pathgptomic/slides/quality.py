@@ -72,7 +72,7 @@ def artefacts(overview: Overview, tissue: np.ndarray, glass: np.ndarray) -> tupl
     """
     density = optical_density(overview.picture, glass)
     # single pixels are nuclei or dust; the rim of a stroke is mixed with what is below
-    pen = cv2.dilate(cv2.medianBlur(pen_mask(density).astype(np.uint8), 3), np.ones((3, 3), np.uint8)).astype(bool)
+    pen = cv2.dilate(cv2.medianBlur(pen_mask(density).astype(np.uint8), 3), np.ones((5, 5), np.uint8)).astype(bool)
     plain = tissue & ~pen
     if not plain.any():
         return pen, np.zeros_like(pen)

@@ -27,7 +27,7 @@ class TileSettings:
     mpp
         Microns per output pixel.
     minimum_tissue
-        Smallest share of a tile that must be tissue (pen does not count).
+        Smallest share of a tile that must be tissue.
     maximum_unreadable
         Largest share of a slide's tiles that may not decode before the slide fails.
     """
