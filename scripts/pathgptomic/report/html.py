@@ -28,7 +28,7 @@ from pathgptomic.report.result_tables import (
 from pathgptomic.report.study import Study, read_study
 from pathgptomic.report.svg import Drawing, load_drawing
 from pathgptomic.report.text import summary_text
-from pathgptomic.report.wording import number, percent
+from pathgptomic.report.wording import JOINED, number, percent
 
 HERE = Path(__file__).parent
 LARGEST = 3_000_000  # bytes of a report
@@ -86,7 +86,8 @@ def write_report(
     size = len(page.encode())
     if size > LARGEST:
         raise ValueError(f"{out} would hold {size:,} bytes, over {LARGEST:,}; show fewer or smaller pictures.")
-    for path, content in ((out, page), (text, summary_text(files["summary"], title=study.title, level=study.level))):
+    table = summary_text(files["summary"], title=study.title, level=study.level.replace(JOINED, " "))
+    for path, content in ((out, page), (text, table)):
         with atomic(path) as temporary:
             temporary.write_text(content, encoding="utf-8")
 

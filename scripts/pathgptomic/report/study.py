@@ -11,7 +11,7 @@ import pandas as pd
 
 from pathgptomic.cohort.tables import read_audit, read_flow, read_patients, read_splits
 from pathgptomic.report.sources import read_table
-from pathgptomic.report.wording import missing
+from pathgptomic.report.wording import JOINED, missing
 
 FOLDS, PATIENTS = "nadeau-bengio", "bootstrap"  # the two tests of comparisons.tsv
 POOLED = "pooled"
@@ -65,7 +65,7 @@ class Study:
     @property
     def level(self) -> str:
         """What the intervals cover, as in '95 %'."""
-        return f"{100 * (1 - self.methods['settings']['alpha']):g} %"
+        return f"{100 * (1 - self.methods['settings']['alpha']):g}{JOINED}%"
 
     def reference(self, key: str) -> str:
         """Return the name of a reference model (``clinical``, ``late_fusion``), empty where the cohort lacks it."""

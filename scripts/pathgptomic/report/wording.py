@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 DASH = "–"
+JOINED = "\u00a0"  # a space at which no line breaks
 MINUS = "−"
 DAYS_PER_MONTH = 365.25 / 12
 DAYS_PER_YEAR = 365.25
@@ -39,8 +40,11 @@ def interval(low: float | None, high: float | None, digits: int = 3, *, sign: bo
 
 
 def p_value(p: float | None) -> str:
-    """Return 'p = 0.012', 'p < 0.001', or a dash."""
-    return DASH if missing(p) else f"p {p_number(p) if p < 0.001 else '= ' + p_number(p)}"
+    """Return 'p = 0.012', 'p < 0.001', or a dash; no line breaks within."""
+    if missing(p):
+        return DASH
+    text = f"p {p_number(p)}" if p < 0.001 else f"p = {p_number(p)}"
+    return text.replace(" ", JOINED)
 
 
 def p_number(p: float | None) -> str:
@@ -81,7 +85,7 @@ def size(bytes_: float) -> str:
 
 def percent(share: float | None, digits: int = 0) -> str:
     """Return '83 %', or a dash."""
-    return DASH if missing(share) else f"{100 * share:.{digits}f} %"
+    return DASH if missing(share) else f"{100 * share:.{digits}f}{JOINED}%"
 
 
 def in_sentence(title: str) -> str:
