@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SHARED ?= ../shared
 CORES ?= $(shell nproc)
+BASE ?= python:3.11-slim-bookworm
+STAGES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -9,14 +11,22 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench real docs clean
+.PHONY: demo test cluster containers lint bench real docs clean
 
 demo: $(READY)
-	snakemake --cores $(CORES) --rerun-incomplete
+	snakemake --cores $(CORES) --rerun-incomplete --configfile config/demo.yaml
+	@cat results/demo/report/summary.txt
+	@sed -n 's/.*"c_index": \(.*\),/C-index of the planted log-hazard itself: \1/p' resources/demo/truth.json | head -n 1
 	@echo "Report: $(CURDIR)/results/demo/report/report.html"
 
 test: $(READY)
 	python -m pytest
+
+cluster: $(READY)
+	python -m pytest -v -rs -m cluster tests/cluster
+
+containers: $(READY)
+	python containers/build.py --base $(BASE) $(STAGES)
 
 lint: $(READY)
 	ruff check .

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DEMO = ["--configfile", "config/demo.yaml"]
 CLONE = ["Snakefile", "rules", "scripts", "envs", "containers", "config", "slurm", "tests"]
 
 
@@ -51,7 +52,7 @@ def copy_clone(folder: Path) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the demo has run to its end."""
     folder = copy_clone(tmp_path_factory.mktemp("workflow") / "clone")
-    snakemake("--cores", "2", folder=folder)
+    snakemake("--cores", "2", *DEMO, folder=folder)
     return folder
 
 
@@ -86,7 +87,7 @@ def test_a_wrong_configuration_is_refused_before_any_job(fresh: Path, arguments:
 
 
 def test_a_second_run_has_nothing_to_do(demo: Path):
-    assert "Nothing to be done" in snakemake("-n", folder=demo)
+    assert "Nothing to be done" in snakemake("-n", *DEMO, folder=demo)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_changed_module_reruns_the_rules_that_reach_it_and_what_follows(demo: 
     text = path.read_text()
     try:
         path.write_text(f"{text}\n# a change\n")
-        output = snakemake("-n", "--reason", folder=demo)
+        output = snakemake("-n", *DEMO, folder=demo)
     finally:
         path.write_text(text)
     changed = set(re.findall(r"rule (\w+):(?:(?!\n\n).)*?Params have changed", output, re.S))
@@ -113,7 +114,7 @@ def test_deleting_one_output_redoes_only_what_depends_on_it(demo: Path):
     path = demo / "results" / "demo" / "evaluation" / "summary.tsv"
     path.rename(path.with_suffix(".kept"))
     try:
-        plan = planned(snakemake("-n", folder=demo))
+        plan = planned(snakemake("-n", *DEMO, folder=demo))
     finally:
         path.with_suffix(".kept").rename(path)
     assert "evaluate_models" in plan
