@@ -8,6 +8,7 @@ reach no container registry. Run from the root of the clone; needs Apptainer 1.2
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,11 @@ def build_base(source: str) -> None:
 def fetch_wheels(stage: str) -> None:
     """Put the wheels of a stage's pins, and of all that they need, into containers/wheels/<stage>."""
     target = FOLDER / "wheels" / stage
-    run(sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--dest", str(target), *pins([stage]))
+    download = [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--dest", str(target)]
+    run(*download, *pins([stage]))
+    script = Path("envs") / f"{stage}.post-deploy.sh"
+    if script.exists():
+        run(*download, "--no-deps", *re.findall(r"--no-deps (\S+==\S+)", script.read_text(encoding="utf-8")))
 
 
 def apptainer_build(name: str, *build_arguments: str) -> None:

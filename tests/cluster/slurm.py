@@ -55,6 +55,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819
 AccountingStoragePass={folder}/run/munge.socket
 AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment
 NodeName=cpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17001 CPUs=4 RealMemory=16000
 NodeName=cpu2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17002 CPUs=4 RealMemory=16000
 NodeName=gpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17003 CPUs=4 RealMemory=32000 Gres=gpu:a100:2

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cluster
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FOLDER = Path(tempfile.gettempdir()) / "pathgptomic-slurm"
-LIMIT = 600  # seconds that any one run of Snakemake may take
+LIMIT = 300  # seconds that any one run of Snakemake may take
 PARTITIONS = """\
 partitions:
   cpu: {max_runtime: 1440, max_mem_mb: 16000, max_threads: 4}
@@ -33,7 +33,7 @@ cohorts: [demo]
 survival:
   models: {clinical: {title: Clinical network, modalities: [clinical]}}
   baselines: [clinical-cox]
-report: {bootstrap: 50}
+report: {bootstrap: 100}
 """
 
 
