@@ -1,5 +1,6 @@
 "use strict";
 // Sortable tables: a button in each column head; values from data-order where given, else the cell's text.
+// The buttons are spans, since browsers do not repeat a table head that holds true buttons on every printed page.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const value = (row, column) => {
@@ -8,10 +9,17 @@ for (const table of document.querySelectorAll("table.sortable")) {
     return text === "" || Number.isNaN(number) ? text : number;
   };
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = document.createElement("span");
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.append(...head.childNodes);
     head.append(button);
+    button.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        button.click();
+      }
+    });
     button.addEventListener("click", () => {
       const rising = head.getAttribute("aria-sort") === "descending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
