@@ -1,6 +1,7 @@
 """Where the environments of the rules come from."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from pathgptomic import __version__
 from pathgptomic.config import STAGES, ConfigError
@@ -19,6 +20,23 @@ def images(prefix: str) -> dict[str, str]:
     if "://" in prefix:
         return {name: f"{prefix.rstrip('/')}/{name}:{__version__}" for name in names}
     return {name: f"{prefix.rstrip('/')}/{name}.sif" for name in names}
+
+
+def refuse_missing_images(addresses: Iterable[str]) -> None:
+    """Refuse a run that needs image files which are not there, and would fail job by job.
+
+    Raises
+    ------
+    ConfigError
+        If an image file is missing; addresses in a registry are left to Snakemake.
+    """
+    missing = sorted({address for address in addresses if "://" not in address and not Path(address).is_file()})
+    if missing:
+        raise ConfigError(
+            f"- the images {', '.join(missing)} do not exist; build them (make containers), name their folder or "
+            "registry (containers: in the configuration), or run without images (--software-deployment-method "
+            "env-modules, or conda)."
+        )
 
 
 def refuse_both_deployments(methods: Collection) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pathgptomic.config import ConfigError
+from pathgptomic.deployment import refuse_missing_images
 from pathgptomic.digest import import_closure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,3 +141,10 @@ def test_every_stage_has_an_image_of_the_same_pins(name: str):
     assert f"envs/{name}.yaml /opt/pathgptomic/{name}.yaml" in text
     assert f"venv {name}\n" in text
     assert "%test" in text
+
+
+def test_missing_image_files_are_refused_and_registries_are_not(tmp_path: Path):
+    (tmp_path / "cohort.sif").touch()
+    refuse_missing_images([str(tmp_path / "cohort.sif"), "docker://registry/lab/report:1"])
+    with pytest.raises(ConfigError, match="report.sif do not exist; build them"):
+        refuse_missing_images([str(tmp_path / name) for name in ("cohort.sif", "report.sif")])
