@@ -44,7 +44,7 @@ def resample(pixels: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())
 
 
-def stream(slide: Slide, grid: Grid, *, batch: int = 32, threads: int = 1) -> Iterator[Batch]:
+def stream(slide: Slide, grid: Grid, *, batch: int = 16, threads: int = 1) -> Iterator[Batch]:
     """Yield the tiles of `grid` in its order.
 
     Parameters
