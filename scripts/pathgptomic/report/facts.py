@@ -11,7 +11,7 @@ import pandas as pd
 
 from pathgptomic import __version__
 from pathgptomic.files import sha256_file
-from pathgptomic.report.grids import Cell, Column, Grid, Row, facts_grid, value, whole, words
+from pathgptomic.report.grids import Cell, Column, Grid, Row, facts_grid, whole, words
 from pathgptomic.report.wording import DASH, duration, missing, size
 
 PACKAGES = ("numpy", "pandas", "scipy", "lifelines", "scikit-survival", "matplotlib", "jinja2")
@@ -79,7 +79,7 @@ def cost_grid(folder: str | Path) -> Grid | None:
                     Cell(duration(jobs["s"].sum()), float(jobs["s"].sum())),
                     Cell(duration(jobs["s"].max()), float(jobs["s"].max())),
                     Cell(DASH if missing(peak) else size(peak * MEGA), None if missing(peak) else float(peak)),
-                    value(jobs["cpu_time"].sum() / 3600, 2),
+                    Cell(duration(jobs["cpu_time"].sum()), float(jobs["cpu_time"].sum())),
                 ]
             )
         )
@@ -89,9 +89,9 @@ def cost_grid(folder: str | Path) -> Grid | None:
         Column("Time, all jobs"),
         Column("Longest job"),
         Column("Peak memory"),
-        Column("CPU hours"),
+        Column("CPU time"),
     ]
-    total = f"All rules: {duration(table['s'].sum())} of job time, {table['cpu_time'].sum() / 3600:.2f} CPU hours."
+    total = f"All rules: {duration(table['s'].sum())} of job time, {duration(table['cpu_time'].sum())} of CPU time."
     return Grid("Time and memory of every rule", columns, rows, total, sortable=True)
 
 

@@ -303,8 +303,8 @@ def test_costs_are_summed_by_rule(tmp_path):
     for name, seconds, memory in (("train_model/a", 30, "500"), ("train_model/b", 90, "1000"), ("quick", 1, "-")):
         (tmp_path / f"{name}.tsv").write_text(f"{head}{seconds}\t0\t{memory}\t1\t1\t1\t1\t1\t90\t{2 * seconds}\n")
     rows = {row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in cost_grid(tmp_path).rows}
-    assert rows["train_model"] == ["2", "2 min", "2 min", "1.05 GB", "0.07"]
-    assert rows["quick"] == ["1", "1 s", "1 s", "–", "0.00"]
+    assert rows["train_model"] == ["2", "2 min", "2 min", "1.05 GB", "4 min"]
+    assert rows["quick"] == ["1", "1 s", "1 s", "–", "2 s"]
     assert cost_grid(tmp_path / "none") is None
 
 
