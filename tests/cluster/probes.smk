@@ -27,7 +27,7 @@ rule use_gpu:
         "echo node=$SLURMD_NODENAME gpus=$CUDA_VISIBLE_DEVICES > {output}"
 
 
-# 900 MB beside Snakemake itself: too much for the first attempt, not for the second
+# 700 MB beside Snakemake itself: too much for the first attempt, not for the second
 rule grow:
     output:
         "grown.txt",
@@ -37,7 +37,7 @@ rule grow:
         mem_mb=mem_gb(0.75),
         runtime=minutes(5),
     shell:
-        "python -c 'import time; block = bytearray(900_000_000); time.sleep(5)' 2> {log} && echo done > {output}"
+        "python -c 'import time; block = bytearray(700_000_000); time.sleep(5)' 2> {log} && echo done > {output}"
 
 
 rule oversleep:

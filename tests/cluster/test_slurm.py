@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cluster
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FOLDER = Path(tempfile.gettempdir()) / "pathgptomic-slurm"
-LIMIT = 300  # seconds that any one run of Snakemake may take
+LIMIT = 900  # seconds that any one run of Snakemake may take
 PARTITIONS = """\
 partitions:
   cpu: {max_runtime: 1440, max_mem_mb: 16000, max_threads: 4}
