@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pathgptomic.slurm import cancel, queued
 from tests.cluster import slurm
 from tests.workflow.test_workflow import copy_clone
 
@@ -85,7 +86,8 @@ def run(*arguments: str, folder: Path, fails: bool = False) -> str:
     except subprocess.TimeoutExpired:
         process.kill()
         output = process.communicate()[0]
-        subprocess.run(["scancel", "--user", "root"])
+        if left := queued(folder):
+            cancel(left)
         pytest.fail(f"no end after {LIMIT} s:\n{output[-4000:]}")
     assert bool(process.returncode) == fails, output[-6000:]
     return output
