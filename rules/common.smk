@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from pathgptomic.config import ConfigError, load
 from pathgptomic.deployment import (
     images,
+    needed_images,
     refuse_both_deployments,
     refuse_missing_images,
 )
@@ -31,17 +32,9 @@ wildcard_constraints:
     batch=r"\d+",
 
 
-def needed_images():
-    """Return the images of the jobs that will run, none if images are not asked for."""
-    if "apptainer" not in map(str, workflow.deployment_settings.deployment_method):
-        return []
-    jobs = workflow.dag.needrun_jobs()
-    return [job.container_img_url for job in jobs if job.container_img_url]
-
-
 onstart:
     try:
-        refuse_missing_images(needed_images())
+        refuse_missing_images(needed_images(workflow))
     except ConfigError as error:
         raise WorkflowError(f"the run cannot start:\n{error}")
     guard(workflow.executor_plugin.name, Path.cwd(), logger)

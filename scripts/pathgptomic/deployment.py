@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from pathgptomic import __version__
 from pathgptomic.config import STAGES, ConfigError
@@ -20,6 +21,13 @@ def images(prefix: str) -> dict[str, str]:
     if "://" in prefix:
         return {name: f"{prefix.rstrip('/')}/{name}:{__version__}" for name in names}
     return {name: f"{prefix.rstrip('/')}/{name}.sif" for name in names}
+
+
+def needed_images(workflow: Any) -> list[str]:
+    """Return the images of the jobs that Snakemake is about to run, none if images are not asked for."""
+    if "apptainer" not in map(str, workflow.deployment_settings.deployment_method):
+        return []
+    return [job.container_img_url for job in workflow.dag.needrun_jobs() if job.container_img_url]
 
 
 def refuse_missing_images(addresses: Iterable[str]) -> None:
