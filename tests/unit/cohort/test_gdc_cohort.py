@@ -168,7 +168,7 @@ def test_flow_and_audit_say_who_went(cohort):
     assert flow.loc["no time or no event", "examples"] == "SIMU-01-Z000"
     audit = {finding["check"]: finding for finding in read_audit(cohort / "audit.json")}
     assert audit["vital status"]["status"] == "warn"
-    assert audit["vital status"]["evidence"]["their words"] == ["Not Reported"]
+    assert audit["vital status"]["evidence"]["their words"] == ["Not reported"]
     assert audit["replicates"]["evidence"]["patients"] == 3
 
 

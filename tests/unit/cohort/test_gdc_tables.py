@@ -278,7 +278,7 @@ def test_follow_up_is_the_latest_of_all_sources():
     assert outcome(case) == ("Dead", 250.0)
     # follow-up says nothing about when somebody died
     assert outcome(case | {"demographic": {"vital_status": "Dead"}}) == ("Dead", None)
-    assert outcome(case | {"demographic": {"vital_status": "Not Reported"}}) == ("Not Reported", None)
+    assert outcome(case | {"demographic": {"vital_status": "Not Reported"}}) == ("Not reported", None)
     assert outcome({}) == ("", None)
     assert outcome({"demographic": {"vital_status": "Alive"}}) == ("Alive", None)
 
@@ -307,7 +307,15 @@ def test_covariates_of_the_tumour_that_is_meant():
 
 @pytest.mark.parametrize(
     ("text", "stage"),
-    [("Stage I", "I"), ("Stage IA2", "I"), ("Stage IVA", "IV"), ("Stage IIC", "II"), ("Stage 0", "0"), ("IIIB", "III")],
+    [
+        ("Stage I", "I"),
+        ("Stage IA2", "I"),
+        ("Stage IVA", "IV"),
+        ("Stage IIC", "II"),
+        ("Stage 0", "0"),
+        ("IIIB", "III"),
+        ("stage iib", "II"),
+    ],
 )
 def test_stage_loses_its_sub_stage(text, stage):
     assert covariates({"diagnoses": [{"ajcc_pathologic_stage": text}]})["stage"] == stage

@@ -19,12 +19,12 @@ GRADES = ("tumor_grade", "who_cns_grade")
 
 
 def outcome(case: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Return the vital status as it stands and the overall survival time in days.
+    """Return the vital status in the GDC's words and the overall survival time in days.
 
     The time is that of death for the dead, and the latest follow-up of all sources for the living; None where it is not
     known, or where the vital status is neither ``Alive`` nor ``Dead``.
     """
-    status = str(next(iter(values(case, "demographic.vital_status")), ""))
+    status = str(next(iter(values(case, "demographic.vital_status")), "")).capitalize()
     if status == "Dead":
         return status, _number(_first(values(case, "demographic.days_to_death")))
     if status == "Alive":
@@ -75,7 +75,7 @@ def _age(case: Mapping[str, Any], diagnosis: Mapping[str, Any]) -> str | None:
 
 
 def _stage(value: Any) -> str | None:
-    found = re.match(r"(?:Stage )?(0|IV|III|II|I)(?![IVX])", str(value or ""))
+    found = re.match(r"(?:STAGE )?(0|IV|III|II|I)(?![IVX])", str(value or "").upper())
     return found.group(1) if found else None
 
 

@@ -1,9 +1,12 @@
 """What is asked of the GDC: which files and cases make a cohort, and which of their fields."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
 
 Filter = dict[str, Any]
 Hit = dict[str, Any]
@@ -99,6 +102,9 @@ def all_hits(ask: Ask, endpoint: str, filters: Filter, fields: Sequence[str], pa
                     "sort": f"{by}:asc",
                 },
             )
+            if answer.get("warnings") and not hits:
+                # fields that this release does not know are left out of the answer, not refused
+                logger.info("the GDC warns of the query for %s: %s", endpoint, answer["warnings"])
             found, total = answer["data"]["hits"], answer["data"]["pagination"]["total"]
             hits |= {hit[by]: hit for hit in found}
             bar.total = total
