@@ -110,16 +110,22 @@ def test_a_changed_module_reruns_the_rules_that_reach_it_and_what_follows(demo: 
     assert changed == rules
 
 
-def test_deleting_one_output_redoes_only_what_depends_on_it(demo: Path):
-    path = demo / "results" / "demo" / "evaluation" / "summary.tsv"
-    path.rename(path.with_suffix(".kept"))
+@pytest.mark.parametrize(
+    ("lost", "jobs"),
+    [
+        ("report/report.html", {"write_report"}),
+        ("evaluation/summary.tsv", {"evaluate_models"}),
+    ],
+)
+def test_a_lost_file_is_made_again_by_its_own_rule_alone(demo: Path, lost: str, jobs: set[str]):
+    path = demo / "results" / "demo" / lost
+    kept = path.with_suffix(".kept")
+    path.rename(kept)
     try:
-        plan = planned(snakemake("-n", *DEMO, folder=demo))
+        plan = planned(snakemake("-n", *DEMO, "--", f"results/demo/{lost}", folder=demo))
     finally:
-        path.with_suffix(".kept").rename(path)
-    assert "evaluate_models" in plan
-    assert "train_model" not in plan
-    assert "build_cohort" not in plan
+        kept.rename(path)
+    assert plan.keys() == jobs
 
 
 def test_the_report_is_one_file_without_outside_references(demo: Path):
