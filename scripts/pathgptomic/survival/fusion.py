@@ -51,7 +51,8 @@ class KroneckerFusion(nn.Module):
 
     def __init__(self, networks: int, widths: Mapping[str, int], settings: NetworkSettings) -> None:
         super().__init__()
-        d, total = settings.kronecker, sum(widths.values())
+        self.width = d = settings.kronecker
+        total = sum(widths.values())
         self.project = nn.ModuleDict({name: Linear(networks, width, d) for name, width in widths.items()})
         self.gate = nn.ModuleDict({name: Linear(networks, total, d) for name in widths})
         self.pairs = list(itertools.combinations(widths, 2))
@@ -62,33 +63,49 @@ class KroneckerFusion(nn.Module):
 
     def forward(self, embeddings: Embeddings, noise: Noise | None) -> tuple[Tensor, Embeddings]:
         """Return log-hazards [K, n] and what each branch alone would say (without gradient)."""
-        gated = self._gated(embeddings)
-        with torch.no_grad():
-            blocks = {name: self._head(_only(gated, {name}), None) for name in gated}
-        return self._head(gated, noise), blocks
+        one = self._gated(embeddings)
+        return self._head(one, noise), {name: self._alone(one, name) for name in one}
 
     @torch.no_grad()
     def contributions(self, embeddings: Embeddings, blocks: Embeddings) -> Embeddings:
         """Return each branch's Shapley contribution to the log-hazard, [K, n], see `balance.contribution`."""
-        gated = self._gated(embeddings)
-        full, null = self._head(gated, None), self._head(_only(gated, set()), None)
-        return {
-            name: contribution(full, blocks[name], self._head(_only(gated, set(gated) - {name}), None), null)
-            for name in gated
-        }
+        one = self._gated(embeddings)
+        nobody = {name: _only_one(each) for name, each in one.items()}
+        full, null = self._head(one, None), self._head(nobody, None)
+        without = {name: self._head({**one, name: nobody[name]}, None) for name in one}
+        return {name: contribution(full, blocks[name], without[name], null) for name in one}
 
     def _gated(self, embeddings: Embeddings) -> Embeddings:
+        """Return the gated branches with a 1 appended, [K, n, d + 1] each."""
         everything = torch.cat([embeddings[name] for name in self.project], dim=-1)
-        return {
-            name: torch.sigmoid(self.gate[name](everything)) * nn.functional.elu(project(embeddings[name]))
-            for name, project in self.project.items()
-        }
+        one = {}
+        for name, project in self.project.items():
+            gated = torch.sigmoid(self.gate[name](everything)) * nn.functional.elu(project(embeddings[name]))
+            one[name] = nn.functional.pad(gated, (0, 1), value=1.0)
+        return one
 
-    def _head(self, gated: Embeddings, noise: Noise | None) -> Tensor:
-        one = {name: torch.cat([each, torch.ones_like(each[..., :1])], dim=-1) for name, each in gated.items()}
+    def _head(self, one: Embeddings, noise: Noise | None) -> Tensor:
         products = [(one[a].unsqueeze(-1) * one[b].unsqueeze(-2)).flatten(2) for a, b in self.pairs]  # [K, n, (d+1)^2]
-        return self.head(self.layers(torch.cat(products, dim=-1), noise)).squeeze(-1)
+        product = products[0] if len(products) == 1 else torch.cat(products, dim=-1)
+        return self.head(self.layers(product, noise)).squeeze(-1)
+
+    @torch.no_grad()
+    def _alone(self, one: Embeddings, name: str) -> Tensor:
+        """Return the log-hazard with all other branches at zero: their products are then a branch or a 1, no more."""
+        first = self.layers.layers[0]
+        side = self.width + 1
+        weight = first.weight.view(len(first.weight), len(self.pairs), side, side, -1)
+        made = first.bias
+        for pair, (a, b) in enumerate(self.pairs):
+            if name == a:
+                made = made + torch.bmm(one[a], weight[:, pair, :, -1])
+            elif name == b:
+                made = made + torch.bmm(one[b], weight[:, pair, -1])
+            else:
+                made = made + weight[:, pair, -1, -1].unsqueeze(1)
+        return self.head(self.layers.onwards(made, None)).squeeze(-1)
 
 
-def _only(embeddings: Embeddings, kept: set[str]) -> Embeddings:
-    return {name: each if name in kept else torch.zeros_like(each) for name, each in embeddings.items()}
+def _only_one(branch: Tensor) -> Tensor:
+    """Return a gated branch at zero beside its 1."""
+    return nn.functional.pad(torch.zeros_like(branch[..., :-1]), (0, 1), value=1.0)

@@ -51,8 +51,12 @@ class Perceptron(nn.Module):
         """Return [K, n, outputs] of [K, n, inputs]."""
         if noise is not None and self.input_dropout:
             x = drop(x, self.input_dropout, noise)
-        for layer in self.layers:
-            x = layer(x)
+        return self.onwards(self.layers[0](x), noise) if len(self.layers) else x
+
+    def onwards(self, x: Tensor, noise: Noise | None) -> Tensor:
+        """Return the same, given what the first layer makes of the input, [K, n, width]."""
+        for i in range(len(self.layers)):
+            x = self.layers[i](x) if i else x
             x = nn.functional.elu(x) if self.self_normalising else torch.relu(x)
             if noise is not None and self.dropout:
                 x = (alpha_drop if self.self_normalising else drop)(x, self.dropout, noise)

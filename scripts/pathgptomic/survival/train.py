@@ -106,7 +106,8 @@ def fit_all(
     """Fit all networks chunk by chunk; chunks that lie finished in `folder` are read, others are written there."""
     clinical = clinical_designs(inputs) if "clinical" in settings.modalities else {}
     features = raw_features(inputs, settings)
-    todo = list(chunks(networks, inputs, settings))
+    shape = network_shape(inputs, settings, clinical)
+    todo = list(chunks(networks, inputs, settings, shape, device))
     fitted = []
     for number, chunk in enumerate(todo, 1):
         part = None if folder is None else folder / f"chunk{number}of{len(todo)}"
@@ -115,7 +116,7 @@ def fit_all(
             fitted.append(read_part(part, features))
             continue
         label = f"folds {chunk[0].fold}-{chunk[-1].fold}"
-        fitted.append(fit_chunk(inputs, settings, chunk, clinical, seed=seed, device=device, label=label))
+        fitted.append(fit_chunk(inputs, settings, chunk, clinical, shape, seed=seed, device=device, label=label))
         if part is not None:
             write_part(part, fitted[-1], features)
     return fitted

@@ -65,18 +65,25 @@ def test_concatenation_is_the_sum_of_its_blocks():
 
 def test_kronecker_block_is_the_network_with_the_other_branches_at_zero():
     network = make(fusion="kronecker")
+    with torch.no_grad():
+        network.fusion.layers.layers[0].bias.normal_()
     output = network(tables(), {})
-    gated = network.fusion._gated(output.embeddings)
-    first = {name: each if name == "slides" else torch.zeros_like(each) for name, each in gated.items()}
-    torch.testing.assert_close(network.fusion._head(first, None), output.blocks["slides"])
-    # the product of a pair holds both branches and all products of their units
-    a, b = gated["genomics"][0, 0], gated["slides"][0, 0]
-    one = torch.ones(1)
-    expected = torch.outer(torch.cat([a, one]), torch.cat([b, one])).flatten()
-    full = {name: torch.cat([each, torch.ones_like(each[..., :1])], -1) for name, each in gated.items()}
-    product = (full["genomics"].unsqueeze(-1) * full["slides"].unsqueeze(-2)).flatten(2)
-    torch.testing.assert_close(product[0, 0], expected)
+    one = network.fusion._gated(output.embeddings)
+    zero = {name: torch.cat([torch.zeros_like(each[..., :-1]), each[..., -1:]], -1) for name, each in one.items()}
+    assert all((each[..., -1] == 1).all() for each in one.values())
+    for branch, block in output.blocks.items():
+        torch.testing.assert_close(network.fusion._head({**zero, branch: one[branch]}, None), block)
+
+
+def test_kronecker_product_holds_every_pair_of_units():
+    network = make(fusion="kronecker")
     assert network.fusion.pairs == [("genomics", "slides"), ("genomics", "clinical"), ("slides", "clinical")]
+    given = {}
+    network.fusion.layers.forward = lambda product, noise: given.setdefault("product", product)[..., :16]
+    output = network(tables(), {})
+    one = {name: each[1, 2] for name, each in network.fusion._gated(output.embeddings).items()}
+    expected = torch.cat([torch.outer(one[a], one[b]).flatten() for a, b in network.fusion.pairs])
+    torch.testing.assert_close(given["product"][1, 2], expected)
 
 
 def test_contributions_of_two_branches_add_up_to_the_log_hazard():
@@ -86,7 +93,8 @@ def test_contributions_of_two_branches_add_up_to_the_log_hazard():
     given = {"snn": torch.randn(2, BATCH, 5), "slides": torch.randn(2, BATCH, 3)}
     output = network(given, {})
     parts = network.fusion.contributions(output.embeddings, output.blocks)
-    null = network.fusion._head({name: torch.zeros(2, BATCH, 8) for name in output.blocks}, None)
+    zero = torch.nn.functional.pad(torch.zeros(2, BATCH, 8), (0, 1), value=1.0)
+    null = network.fusion._head(dict.fromkeys(output.blocks, zero), None)
     torch.testing.assert_close(sum(parts.values()) + null, output.log_hazard)  # efficiency of the Shapley value
 
 

@@ -89,9 +89,10 @@ def test_stacked_training_is_training_one_network_after_the_other(cohort, given)
     model = ModelSettings.from_dict({**given, "training": {"epochs": 4, "early_stopping": False}})
     inputs = read_inputs(only(cohort, model.modalities), COVARIATES, model.modalities)
     clinical, networks = train.clinical_designs(inputs), members(inputs, 2)
-    stacked = chunks.fit_chunk(inputs, model, networks, clinical, seed=17, device=CPU)
+    shape = chunks.network_shape(inputs, model, clinical)
+    stacked = chunks.fit_chunk(inputs, model, networks, clinical, shape, seed=17, device=CPU)
     for one in networks[::5]:
-        alone = chunks.fit_chunk(inputs, model, [one], clinical, seed=17, device=CPU)
+        alone = chunks.fit_chunk(inputs, model, [one], clinical, shape, seed=17, device=CPU)
         merged = stacked.history.merge(alone.history, on=["fold", "seed", "inner", "epoch", "quantity", "branch"])
         assert len(merged) == len(alone.history) > 20
         np.testing.assert_allclose(merged["value_x"], merged["value_y"], rtol=1e-5, atol=1e-5)
@@ -200,7 +201,7 @@ def _spoil(folder: Path, test: pd.Index) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(cohort, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 1)  # a chunk a fold
+    monkeypatch.setitem(chunks.STEP_ELEMENTS, "cpu", 1)  # a chunk a fold
     given = settings(pooling="attention")
     whole = run(cohort, tmp_path / "whole", given)
     calls = []
@@ -230,7 +231,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_undisturbed(cohort, tmp_path, monke
 
 def test_finished_chunks_of_other_settings_are_not_taken(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "remove", lambda path: None)
-    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setitem(chunks.STEP_ELEMENTS, "cpu", 1)
     run(cohort, tmp_path, settings(["cnv"]))
     parts = tmp_path / train.PARTS
     assert len(list(parts.iterdir())) == 1
