@@ -30,6 +30,6 @@ def rows() -> list[dict]:
             "ratio": GOAL_MINUTES / minutes,
             "goal": 1.0,
             "unit": "min",
-            "conditions": f"{len(jobs)} jobs of {len(COHORTS)} cohorts, wall time of all jobs over {CORES} cores; {shares}",
+            "conditions": f"{len(jobs)} jobs, {len(COHORTS)} cohorts, wall time of all jobs / {CORES} cores; {shares}",
         }
     ]
