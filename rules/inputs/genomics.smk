@@ -1,4 +1,6 @@
 # What the rules of ../genomics.smk read and are told: named functions of their wildcards.
+from pathgptomic.genomics.checks import is_zscore
+
 GENOMICS = CONFIG["genomics"]
 ADAPTERS = GENOMICS["adapters"]
 # Adapters with a reference: trained (method none: only measured) and evaluated
@@ -30,8 +32,11 @@ TRAINING_KEYS = (
     "learning_rate",
     "weight_decay",
 )
+# z-scores cannot be embedded
 GENOMICS_COHORTS = [
-    name for name, cohort in COHORTS.items() if "expression" in cohort["modalities"]
+    name
+    for name, cohort in COHORTS.items()
+    if "expression" in cohort["modalities"] and not is_zscore(cohort)
 ]
 
 

@@ -14,12 +14,34 @@ def errors(config: dict, cohorts: dict[str, dict]) -> list[str]:
         f"config: a cohort cannot be called '{name}'; results/{name} is taken." for name in cohorts if name in RESERVED
     ]
     found += _policy_errors(genomics)
+    found += _scale_errors(config, cohorts)
     for name, adapter in genomics["adapters"].items():
         found += [f"config: genomics.adapters.{name}: {sentence}" for sentence in _adapter_errors(adapter, references)]
     # without adapters nothing is embedded, and nobody needs a checkpoint
     if genomics["adapters"]:
         found += _checkpoint_errors(genomics["checkpoint"])
     return found
+
+
+def is_zscore(cohort: dict) -> bool:
+    """Return whether a cohort's expression is z-scores, which scGPT cannot read."""
+    expression = (cohort.get("tables") or {}).get("expression") or {}
+    return cohort.get("source") == "tables" and expression.get("scale") == "zscore"
+
+
+def _scale_errors(config: dict, cohorts: dict[str, dict]) -> list[str]:
+    models = config.get("survival", {}).get("models", {})
+    reading = [
+        name
+        for name, model in models.items()
+        if any(modality.startswith("genomics:") for modality in model.get("modalities", []))
+    ]
+    return [
+        f"cohort {name}: its expression is z-scores, within which scGPT cannot rank genes, but the survival model "
+        f"'{reading[0]}' reads an adapter's embedding; give counts or TPM, or run this cohort without the model."
+        for name, cohort in cohorts.items()
+        if reading and is_zscore(cohort)
+    ]
 
 
 def _policy_errors(genomics: dict) -> list[str]:

@@ -82,5 +82,17 @@ def test_a_census_reference_is_complete_with_version_and_tissue(config):
     assert _errors(config, **{f"{BRAIN}source": "census", f"{BRAIN}census": CENSUS}) == []
 
 
+def test_a_cohort_of_z_scores_cannot_have_a_model_that_reads_an_adapter(config):
+    cohort = {"source": "tables", "tables": {"expression": {"scale": "zscore"}}}
+    linear = {"source": "tables", "tables": {"expression": {"scale": "log2"}}}
+    plain = config | {"survival": {"models": {"snn": {"modalities": ["cnv"]}, "average": {"combine": ["snn"]}}}}
+    assert genomics_checks.errors(plain, {"a": cohort}) == []
+    reading = config | {"survival": {"models": {"smoothed": {"modalities": ["genomics:mixup"]}}}}
+    assert genomics_checks.errors(reading, {"a": linear}) == []
+    (sentence,) = genomics_checks.errors(reading, {"a": cohort})
+    assert sentence.startswith("cohort a: its expression is z-scores")
+    assert "'smoothed' reads an adapter's embedding" in sentence
+
+
 def test_cohorts_cannot_take_the_names_of_our_folders(config):
     assert "results/adapters is taken" in genomics_checks.errors(config, {"adapters": {}})[0]
