@@ -131,6 +131,9 @@ def run_facts(wildcards):
         "Seed": CONFIG["seed"],
         "Training runs a fold": CONFIG["survival"]["seeds"],
         "Models": len(cohort_catalogue(wildcards)),
+        "Settings compared by inner validation": CONFIG["survival"][
+            "settings_compared"
+        ],
         "Device": CONFIG["device"],
         "Resamples of patients": CONFIG["report"]["bootstrap"],
     }
