@@ -21,8 +21,8 @@ from pathgptomic.survival.pooling import Instances
 from pathgptomic.survival.settings import ModelSettings
 from pathgptomic.survival.stack import Member, encoder_present, make_block, nullable
 
-# Numbers that one step of a chunk touches. On a CPU 16 MB: beyond the cache, stacking costs more than it saves.
-STEP_ELEMENTS = {"cpu": 4_000_000, "cuda": 250_000_000}
+# Numbers that one step of a chunk may touch, 32 MB on a CPU: more saves no time but keeps finished folds waiting.
+STEP_ELEMENTS = {"cpu": 8_000_000, "cuda": 250_000_000}
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def chunks(
     a_fold = len(networks) // len(inputs.folds) * step_elements(shape, settings, rows)
     at_a_time = max(STEP_ELEMENTS[device.type] // a_fold, 1)
     folds = list(dict.fromkeys(each.fold for each in networks))
-    for start in range(0, len(folds), at_a_time):
-        chosen = folds[start : start + at_a_time]
+    for chosen in np.array_split(folds, -(-len(folds) // at_a_time)):
         yield [each for each in networks if each.fold in chosen]
 
 

@@ -254,7 +254,7 @@ def _note_training(
     if len(results[0].rho) > 1:
         for quantity, name in (("rho", "rho"), ("coefficient", "coefficients"), ("update_norm", "update")):
             each = [getattr(result, name) for result in results]
-            values = {branch: torch.stack([one[branch] for one in each]) for branch in each[0]}
+            values = {branch: torch.stack([one[branch] for one in each]) for branch in each[0]}  # [steps, K]
             totals = {b: v.sum(0) if quantity == "update_norm" else v.mean(0) for b, v in values.items()}
             history.add(epoch, quantity, totals, active)
     whole = torch.from_numpy(watch.whole)

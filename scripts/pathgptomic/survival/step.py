@@ -23,6 +23,7 @@ from pathgptomic.survival.stack import Block, gather_rows
 
 # an event that is alone at risk has share 1 in every branch and would only dilute the ratio
 _shares = functools.partial(shares, drop_alone=True)
+NEVER_SCALED = ("none", "auxiliary", "mmpareto")  # strategies whose coefficients are always 1
 ROWS, POOL, UNIFORM = 0, 1, 2  # what a network's random numbers of one step are for
 
 
@@ -66,7 +67,8 @@ class Trainer:
         self.teaches = bool(self.strategy.auxiliary_weight) or "gradients" in self.strategy.needs
         self.parameters = list(network.parameters())
         self.device = self.parameters[0].device
-        self.groups = {name: group for name, group in network.groups().items() if name}
+        # a branch without layers of its own has nothing to be held back: it stands in the head alone
+        self.groups = {name: group for name, group in network.groups().items() if name and group}
         self.optimise = make_optimiser(self.parameters, settings.training)
         self.noise_generators = [torch_generator(seed, "gradient", device=self.device.type) for seed in seeds]
         self.state: Branches = {}
@@ -88,7 +90,7 @@ class Trainer:
         modulation = self._modulation(output, risk_sets, own, gradients, auxiliary, epoch)
         self._set_gradients(gradients, auxiliary, modulation)
         update = self._move(modulation)
-        blocks = {"": output.log_hazard, **output.blocks} if len(self.groups) > 1 else {"": output.log_hazard}
+        blocks = {"": output.log_hazard, **(output.blocks if len(output.blocks) > 1 else {})}
         return StepResult(
             joint.detach(),
             modulation.rho,
@@ -169,8 +171,8 @@ class Trainer:
         if "uniform" in needs:
             uniform = draw_bytes(self.seeds, self.steps, 1, len(blocks), UNIFORM)[:, 0].to(self.device)
         if auxiliary is not None:
-            joint = self._flat(gradients)
-            pairs = {name: (joint[name], each) for name, each in self._flat(auxiliary).items()}
+            joint = self._by_branch(gradients)
+            pairs = {name: (joint[name], each) for name, each in self._by_branch(auxiliary).items()}
         modulation = self.strategy(
             Step(
                 epoch=epoch,
@@ -186,13 +188,12 @@ class Trainer:
         self.state = modulation.state
         return modulation
 
-    def _flat(self, gradients: Sequence[Tensor | None]) -> Branches:
+    def _by_branch(self, gradients: Sequence[Tensor | None]) -> Branches:
         """Return each branch's gradient as [K, P]."""
         by_parameter = {id(parameter): each for parameter, each in zip(self.parameters, gradients, strict=True)}
         return {
-            name: torch.cat([_or_zero(by_parameter[id(each)], each).flatten(1) for each in group], dim=1)
+            name: _flat([_or_zero(by_parameter[id(each)], each) for each in group])
             for name, group in self.groups.items()
-            if group
         }
 
     @torch.no_grad()
@@ -218,17 +219,27 @@ class Trainer:
     @torch.no_grad()
     def _move(self, modulation: Modulation) -> Branches:
         """Let the optimiser step, hold branches back, and return how far each of them went, [K]."""
-        before = {name: [each.detach().clone() for each in group] for name, group in self.groups.items()}
+        before = {name: _flat(group) for name, group in self.groups.items()}
         self.optimise()
         balance, training = self.strategy.settings, self.settings.training
         decay = training.learning_rate * training.weight_decay if balance.apply_to == "update" else 0.0
         length = {}
         for name, group in self.groups.items():
-            if balance.apply_to != "grad":
-                scale_step(group, before[name], modulation.coefficients[name], decay=decay)
-            moved = [(each - old).square().flatten(1).sum(1) for each, old in zip(group, before[name], strict=True)]
-            length[name] = sum(moved).sqrt() if moved else torch.zeros(len(self.seeds))
+            if balance.apply_to != "grad" and balance.strategy not in NEVER_SCALED:
+                scale_step(group, _unflat(before[name], group), modulation.coefficients[name], decay=decay)
+            length[name] = (_flat(group) - before[name]).norm(dim=1)
         return length
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    """Return a copy of tensors [K, ...] as one [K, P]."""
+    return torch.cat([each.detach().flatten(1) for each in tensors], dim=1)
+
+
+def _unflat(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Return the parts of [K, P] in the shapes of `like`."""
+    parts = flat.split([each[0].numel() for each in like], dim=1)
+    return [part.view_as(each) for part, each in zip(parts, like, strict=True)]
 
 
 def _or_zero(gradient: Tensor | None, like: Tensor) -> Tensor:
