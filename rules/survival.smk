@@ -124,3 +124,33 @@ rule predict_patients:
         code=code_digest("predict_patients"),
     script:
         "../scripts/predict_patients.py"
+
+
+# for the heatmaps of the slides stage
+rule weigh_instances:
+    input:
+        weights="results/{cohort}/models/{model}/bundle/model.safetensors",
+        facts="results/{cohort}/models/{model}/bundle/model.json",
+        predictions="results/{cohort}/models/{model}/predictions.tsv",
+        splits="results/{cohort}/cohort/splits.tsv",
+        bags="results/{cohort}/slides/bags.npy",
+    output:
+        attention="results/{cohort}/models/{model}/attention.parquet",
+    log:
+        "logs/{cohort}/weigh_instances/{model}.log",
+    benchmark:
+        "benchmarks/{cohort}/weigh_instances/{model}.tsv"
+    wildcard_constraints:
+        model="|".join(POOLED_BY_ATTENTION) or "none",
+    conda:
+        "../envs/survival.yaml"
+    container:
+        IMAGES["survival"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(8),
+        runtime=hours(1),
+    params:
+        code=code_digest("weigh_instances"),
+    script:
+        "../scripts/weigh_instances.py"

@@ -4,6 +4,9 @@ from pathgptomic.survival.catalogue import BASELINES
 MODELS = CONFIG["survival"]["models"]
 TRAINED = [name for name, model in MODELS.items() if not model["combine"]]
 COMBINED = [name for name, model in MODELS.items() if model["combine"]]
+POOLED_BY_ATTENTION = [
+    name for name in TRAINED if MODELS[name]["pooling"] == "attention"
+]
 PREDICT = CONFIG["survival"]["predict"]
 MODALITY_FILES = {
     "expression": "results/{cohort}/cohort/expression.h5ad",

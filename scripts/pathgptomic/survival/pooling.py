@@ -213,7 +213,7 @@ class CachedPool:
 
     def _forward(self, part: Part) -> Tensor:
         keep = None if self.keep is None else self.keep[:, part.patients]
-        return self.pool(part, self.scale, keep)
+        return self.pool(part, self.scale, keep).float()
 
 
 def _cut(sizes: np.ndarray, most: int) -> list[np.ndarray]:

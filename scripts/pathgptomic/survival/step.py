@@ -144,7 +144,9 @@ class Trainer:
         inputs = self.parameters if pool is None else [*self.parameters, pool.pooled]
         found = list(torch.autograd.grad(loss, inputs, allow_unused=True, retain_graph=keep))
         if pool is not None and (through := found.pop()) is not None:
-            of_pool = dict(zip(map(id, self.network.pool.parameters()), pool.backward(through), strict=True))
+            with self.autocast():  # the second pass is to be the first one again
+                passed_on = pool.backward(through)
+            of_pool = dict(zip(map(id, self.network.pool.parameters()), passed_on, strict=True))
             found = [of_pool.get(id(each), one) for each, one in zip(self.parameters, found, strict=True)]
         return found
 
