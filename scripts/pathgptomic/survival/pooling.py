@@ -2,7 +2,8 @@
 
 The instances of all patients may be far larger than memory. The pooled vector of every patient is therefore made part
 by part without a graph; the loss gives its gradient; a second pass makes each part again with a graph and hands it its
-share of that gradient (gradient caching). The result is the gradient of the whole, the memory that of one part.
+share of that gradient (gradient caching). The result is the gradient of the whole, the memory that of one part. Where
+all patients fit in one part, its graph is kept and the second pass saved.
 
 References
 ----------
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from pathgptomic.cohort.bags import EVERY_FOLD, Bags
 from pathgptomic.survival.layers import Linear
 
-PART_ELEMENTS = 40_000_000  # activations of one layer of one part: 160 MB in single precision
+PART_ELEMENTS = 10_000_000  # activations of one layer of one part: 40 MB in single precision
 
 
 class AttentionPool(nn.Module):
@@ -127,7 +128,8 @@ class Instances:
         place = {fold: i for i, fold in enumerate(self.distinct)}
         self.fold_of = torch.tensor([place[fold] if bags.per_fold else 0 for fold in folds], device=device)
         sizes = (self.ranges[..., 1] - self.ranges[..., 0]).max(axis=0)
-        self.cut = _cut(sizes, max(PART_ELEMENTS // (len(folds) * width), 1))
+        an_instance = max(len(folds) * width, len(self.distinct) * bags.rows.shape[1])  # its activations, or itself
+        self.cut = _cut(sizes, max(PART_ELEMENTS // an_instance, 1))
         self._kept = [self._load(each) for each in self.cut] if len(self.cut) == 1 else None
 
     def parts(self, wanted: np.ndarray | None = None):
@@ -190,24 +192,31 @@ class CachedPool:
         wanted: np.ndarray | None = None,
     ) -> None:
         self.pool, self.instances, self.scale, self.keep = pool, instances, scale, keep
-        with torch.no_grad():
-            shape = (pool.embed.weight.shape[0], instances.ranges.shape[1], pool.width)
-            pooled = torch.zeros(shape, device=instances.device)
-            for part in instances.parts(wanted):
-                pooled[:, part.patients] = self._forward(part)
+        self.graph: Tensor | None = None
+        shape = (pool.embed.weight.shape[0], instances.ranges.shape[1], pool.width)
+        pooled = torch.zeros(shape, device=instances.device)
+        if len(instances.cut) == 1:
+            (part,) = instances.parts()
+            self.graph = self._forward(part)
+            pooled[:, part.patients] = self.graph.detach()
+        else:
+            with torch.no_grad():
+                for part in instances.parts(wanted):
+                    pooled[:, part.patients] = self._forward(part)
         self.pooled = pooled.requires_grad_()
 
     def backward(self, gradient: Tensor) -> list[Tensor]:
         """Return the gradients of the pool's parameters, given that of `pooled`."""
         parameters = list(self.pool.parameters())
+        if self.graph is not None:
+            (part,) = self.instances.parts()
+            return list(torch.autograd.grad(self.graph, parameters, gradient[:, part.patients], retain_graph=True))
         total = [torch.zeros_like(each) for each in parameters]
         wanted = gradient.abs().amax((0, 2)).gt(0).cpu().numpy()
         for part in self.instances.parts(wanted):
-            with torch.enable_grad():
-                pooled = self._forward(part)
-            for sum_, each in zip(
-                total, torch.autograd.grad(pooled, parameters, gradient[:, part.patients]), strict=True
-            ):
+            pooled = self._forward(part)
+            of_part = torch.autograd.grad(pooled, parameters, gradient[:, part.patients])
+            for sum_, each in zip(total, of_part, strict=True):
                 sum_ += each
         return total
 
