@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(tempfile.gettempdir()) / "pathgptomic-apptainer"
 # what each further image makes possible
 TARGETS = {
-    "cohort": "results/demo/cohort/splits.tsv",
-    "survival": "results/demo/models/clinical/predictions.tsv",
-    "report": "results/demo/evaluation/metrics.tsv",
+    "cohort": "results/demo-tables/cohort/splits.tsv",
+    "survival": "results/demo-tables/models/clinical/predictions.tsv",
+    "report": "results/demo-tables/evaluation/metrics.tsv",
 }
 
 

@@ -30,7 +30,7 @@ partitions:
 OPTIONS = ["--profile", "slurm", "--sdm", "env-modules", "--slurm-init-seconds-before-status-checks", "2"]
 OPTIONS += ["--latency-wait", "10"]
 SMALL = """\
-cohorts: [demo]
+cohorts: [demo-tables]
 survival:
   models: {clinical: {title: Clinical network, modalities: [clinical]}}
   baselines: [clinical-cox]
@@ -119,7 +119,7 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 def test_the_demo_runs_and_its_jobs_get_what_the_rules_ask(cluster: Path, tmp_path: Path):
     clone = copy_clone(tmp_path / "clone")
     (clone / "config" / "config.yaml").write_text(SMALL)
-    target = "results/demo/evaluation/metrics.tsv"
+    target = "results/demo-tables/evaluation/metrics.tsv"
     run("--", target, folder=clone)
     assert (clone / target).stat().st_size
 

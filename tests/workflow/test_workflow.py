@@ -65,7 +65,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_slurm_profile_resolves_from_the_root(fresh: Path):
     assert (ROOT / "slurm").is_symlink()
     plan = planned(snakemake("-n", "--profile", "slurm", folder=fresh))
-    assert {"build_cohort", "make_splits", "train_model", "evaluate_models", "write_report"} <= plan.keys()
+    assert {"build_gdc_cohort", "embed_slides", "train_model", "evaluate_models", "write_report"} <= plan.keys()
 
 
 @pytest.mark.parametrize(
