@@ -111,3 +111,64 @@ if FETCHED_WEIGHTS:
             code=code_digest("fetch_encoder"),
         script:
             "../scripts/fetch_encoder.py"
+
+
+# the survival stage writes the attention of bag models; ask for a model's heatmaps by name
+rule draw_heatmaps:
+    input:
+        attention="results/{cohort}/models/{model}/attention.parquet",
+        bags="results/{cohort}/slides/bags.tsv",
+        slides="results/{cohort}/slides/slides.tsv",
+        features="results/{cohort}/slides/features",
+    output:
+        folder=directory("results/{cohort}/slides/heatmaps/{model}"),
+        sheet="results/{cohort}/slides/heatmaps/{model}.jpg",
+    log:
+        "logs/{cohort}/draw_heatmaps/{model}.log",
+    benchmark:
+        "benchmarks/{cohort}/draw_heatmaps/{model}.tsv"
+    wildcard_constraints:
+        cohort="|".join(WITH_SLIDES) or "none",
+    conda:
+        "../envs/slides.yaml"
+    container:
+        IMAGES["slides"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(4),
+        runtime=minutes(60),
+    params:
+        thumbnails="results/{cohort}/slides/thumbnails",
+        code=code_digest("draw_heatmaps"),
+    script:
+        "../scripts/draw_heatmaps.py"
+
+
+# regions that an image network is trained on; nothing asks for them unless a model does
+rule crop_rois:
+    input:
+        unpack(roi_inputs),
+    output:
+        pictures="results/{cohort}/slides/rois.npy",
+        table="results/{cohort}/slides/rois.tsv",
+    log:
+        "logs/{cohort}/crop_rois.log",
+    benchmark:
+        "benchmarks/{cohort}/crop_rois.tsv"
+    wildcard_constraints:
+        cohort="|".join(WITH_ROIS) or "none",
+    conda:
+        "../envs/slides.yaml"
+    container:
+        IMAGES["slides"]
+    threads: 2
+    resources:
+        mem_mb=mem_gb(8),
+        runtime=hours(6),
+    params:
+        settings=slide_settings,
+        seed=CONFIG["seed"],
+        folder="results/{cohort}/slides/rois",
+        code=code_digest("crop_rois"),
+    script:
+        "../scripts/crop_rois.py"

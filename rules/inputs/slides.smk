@@ -16,6 +16,11 @@ WITH_SLIDES = [
     if "slides" in cohort["modalities"]
     and (cohort["source"] == "gdc" or "images" in table_files(CONFIG, cohort))
 ]
+WITH_ROIS = [
+    name
+    for name, cohort in COHORTS.items()
+    if cohort["slides"]["rois"] or name in WITH_SLIDES
+]
 SLIDES = CONFIG["slides"]
 SLIDE_BATCHES = range(SLIDES["batches"])
 # weights that have to be fetched; the default encoder's come with the software
@@ -70,3 +75,20 @@ def fetched_folder(wildcards):
     cohort = COHORTS[wildcards.cohort]
     from_gdc = cohort["source"] == "gdc" and mirror_of(CONFIG, cohort) is None
     return CONFIG["gdc"]["folder"] if from_gdc else None
+
+
+def roi_inputs(wildcards):
+    """Return what regions are cut from: pictures of your own, or every slide of the cohort."""
+    cohort = COHORTS[wildcards.cohort]
+    files = {
+        name: f"results/{{cohort}}/cohort/{name}.tsv" for name in ("patients", "slides")
+    }
+    if cohort["slides"]["rois"]:
+        return files | {"pictures": resolve(CONFIG, cohort["slides"]["rois"])}
+    if cohort["source"] == "gdc":
+        files["fetched"] = [
+            f"results/{{cohort}}/slides/fetched{batch}.tsv" for batch in SLIDE_BATCHES
+        ]
+    if cohort["slides"]["mpp"]:
+        files["mpp"] = resolve(CONFIG, cohort["slides"]["mpp"])
+    return files

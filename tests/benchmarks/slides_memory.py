@@ -25,7 +25,7 @@ def main(slide: str) -> None:
     tiles = reader = 0
     features = []
     with tempfile.TemporaryDirectory() as folder:
-        job = Job("slide", slide, None, str(Path(folder) / "a.jpg"), str(Path(folder) / "a.geojson"))
+        job = Job("slide", slide, None, folder)
         for message in feed([job], {"size": 224, "stride": 224, "mpp": 0.5}, batch=64, threads=1, patience_s=600):
             if message.event == "tiles":
                 if not tiles:

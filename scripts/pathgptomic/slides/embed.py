@@ -81,7 +81,7 @@ def embed_slides(
     device, threads
         ``auto``, ``cpu`` or ``cuda``; CPU threads of the job.
     folder
-        Where features, overlays and tissue outlines of all batches go.
+        Where features, overlays, thumbnails and tissue outlines of all batches go.
     table_out
         One row a slide of this batch.
     fetched
@@ -123,9 +123,7 @@ def _plan(
             "reason": reason,
         }
         if not reason:
-            overlay, tissue = _overlay(folder, slide.slide_id), folder / "tissue" / f"{slide.slide_id}.geojson"
-            mpp = overrides.get(slide.slide_id)
-            jobs.append(Job(slide.slide_id, slide.path, mpp, str(overlay), str(tissue)))
+            jobs.append(Job(slide.slide_id, slide.path, overrides.get(slide.slide_id), str(folder)))
     return rows, jobs
 
 
@@ -232,12 +230,8 @@ def _row(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
     row["status"] = "empty" if empty else "ok"
     row["reason"] = "no tile passed tissue and quality limits" if empty else ""
     row["features"] = str(path)
-    row["overlay"] = str(_overlay(path.parents[1], facts["slide_id"]))
+    row["overlay"] = str(path.parents[1] / "overlays" / f"{facts['slide_id']}.jpg")
     return row
-
-
-def _overlay(folder: Path, slide_id: str) -> Path:
-    return folder / "overlays" / f"{slide_id}.jpg"
 
 
 def _features(folder: str, slide_id: str) -> Path:

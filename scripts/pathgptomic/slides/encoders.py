@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pathgptomic.slides.registry import Card, card
-from pathgptomic.slides.timm_import import import_timm
 from pathgptomic.slides.towers import ClassAndMean, Conch, ConvStem, ThirdBlock
+from pathgptomic.timm_import import import_timm
 
 log = logging.getLogger(__name__)
 

@@ -29,13 +29,12 @@ SLOTS = 6  # batches that may wait for the encoder
 
 @dataclass(frozen=True)
 class Job:
-    """One slide to read: `mpp` overrides its own resolution; `overlay` and `tissue` are files to write."""
+    """One slide to read: `mpp` overrides its own resolution; pictures and outlines are written into `folder`."""
 
     slide_id: str
     path: str
     mpp: float | None
-    overlay: str
-    tissue: str
+    folder: str
 
 
 @dataclass(frozen=True)

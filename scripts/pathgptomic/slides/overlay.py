@@ -24,6 +24,13 @@ COLOURS = {
 LONG_SIDE = 1024
 
 
+def thumbnail(overview: Overview) -> tuple[np.ndarray, float]:
+    """Return the overview at 1024 pixels a side, and how many level-0 pixels one of its pixels covers."""
+    zoom = LONG_SIDE / max(overview.picture.shape[:2])
+    method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    return cv2.resize(overview.picture, None, fx=zoom, fy=zoom, interpolation=method), overview.scale / zoom
+
+
 def draw_overlay(
     overview: Overview, tissue: np.ndarray, tiles: Mapping[str, np.ndarray], side_level0: float
 ) -> np.ndarray:
@@ -42,11 +49,8 @@ def draw_overlay(
     -------
     Picture (h, w, 3) uint8 of at most 1024 pixels a side.
     """
-    zoom = LONG_SIDE / max(overview.picture.shape[:2])
-    method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    canvas = cv2.resize(overview.picture, None, fx=zoom, fy=zoom, interpolation=method)
-    tint = canvas.copy()
-    per_pixel = overview.scale / zoom
+    canvas, per_pixel = thumbnail(overview)
+    tint, zoom = canvas.copy(), overview.scale / per_pixel
     for reason, colour in COLOURS.items():
         for x, y in np.asarray(tiles.get(reason, np.zeros((0, 2)))) / per_pixel:
             corner = (round(x + side_level0 / per_pixel), round(y + side_level0 / per_pixel))

@@ -15,13 +15,14 @@ import queue
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 import cv2
 import numpy as np
 import torch
 
-from pathgptomic.slides.overlay import draw_overlay, write_picture
+from pathgptomic.slides.overlay import draw_overlay, thumbnail, write_picture
 from pathgptomic.slides.quality import REASONS
 from pathgptomic.slides.reader import Slide, SlideError, SlideSkipped
 from pathgptomic.slides.survey import Survey, TileSettings, judge, survey
@@ -104,8 +105,12 @@ def read_slide(job: Mapping[str, Any], settings: TileSettings, threads: int, sen
             _check_readable(sum(map(len, fates["unreadable"])), len(grid), settings.maximum_unreadable)
         sender.finish()
     joined = {reason: np.concatenate(parts) for reason, parts in fates.items()}
-    write_picture(job["overlay"], draw_overlay(seen.overview, seen.tissue, joined, grid.side_level0))
-    write_geojson(job["tissue"], seen.tissue, seen.overview.scale)
+    folder, name = Path(job["folder"]), job["slide_id"]
+    write_picture(
+        folder / "overlays" / f"{name}.jpg", draw_overlay(seen.overview, seen.tissue, joined, grid.side_level0)
+    )
+    write_picture(folder / "thumbnails" / f"{name}.jpg", thumbnail(seen.overview)[0])
+    write_geojson(folder / "tissue" / f"{name}.geojson", seen.tissue, seen.overview.scale)
     sender.say("done", left_out={reason: len(joined.get(reason, ())) for reason in REASONS})
 
 
@@ -127,6 +132,7 @@ def facts(slide: Slide, seen: Survey) -> dict[str, Any]:
         "mpp": seen.grid.mpp,
         "tissue_mm2": round(float(seen.tissue.sum() * seen.overview.mpp**2 / 1e6), 3),
         "tiles": len(seen.grid),
+        "thumbnail_scale": thumbnail(seen.overview)[1],
     }
 
 

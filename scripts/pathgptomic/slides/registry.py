@@ -157,7 +157,7 @@ def card(name: str) -> Card:
 
 def _of_timm(name: str) -> Card:
     """Describe any model of timm by its own configuration."""
-    from pathgptomic.slides.timm_import import import_timm
+    from pathgptomic.timm_import import import_timm
 
     timm = import_timm()
     model = name.removeprefix("timm:")

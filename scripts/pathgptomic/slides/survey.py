@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pathgptomic.seeds import rng
 from pathgptomic.slides.grid import Grid, lay_grid
 from pathgptomic.slides.overview import Overview, read_overview
 from pathgptomic.slides.quality import QualitySettings, artefacts, glass_level, measure, share
@@ -30,6 +31,10 @@ class TileSettings:
         Smallest share of a tile that must be tissue.
     maximum_unreadable
         Largest share of a slide's tiles that may not decode before the slide fails.
+    number
+        At most this many tiles of a slide, drawn by its name; None for all.
+    seed
+        Of that draw.
     """
 
     size: int
@@ -37,6 +42,8 @@ class TileSettings:
     mpp: float
     minimum_tissue: float = 0.5
     maximum_unreadable: float = 0.05
+    number: int | None = None
+    seed: int = 0
     tissue: TissueSettings = field(default_factory=TissueSettings)
     quality: QualitySettings = field(default_factory=QualitySettings)
 
@@ -92,6 +99,9 @@ def survey(slide: Slide, settings: TileSettings, override: float | None = None) 
             bad = share(mask, grid, overview.scale) > limit
             left_out[reason] = grid.coords[bad]
             grid = grid.keep(~bad)
+    if settings.number is not None and len(grid) > settings.number:
+        drawn = rng(settings.seed, "tiles of a slide", slide.path.stem).permutation(len(grid))[: settings.number]
+        grid = grid.keep(np.sort(drawn))
     return Survey(known, overview, tissue, glass, grid, left_out)
 
 

@@ -112,7 +112,7 @@ def test_a_second_run_keeps_what_is_done_and_reads_nothing(work, monkeypatch: py
 
 
 def test_what_features_depend_on_is_in_their_digest():
-    job = embed.Job("a", "a.svs", None, "", "")
+    job = embed.Job("a", "a.svs", None, "")
     changed = [
         {"tile": SETTINGS["tile"] | {"stride": 112}},
         {"quality": {"blur": 0.01}},
@@ -121,7 +121,7 @@ def test_what_features_depend_on_is_in_their_digest():
         {"encoder": "resnet50"},
     ]
     digests = {embed._digests([job], SETTINGS | {"weights": None} | change)["a"] for change in [{}, *changed]}
-    digests.add(embed._digests([embed.Job("a", "a.svs", 0.3, "", "")], SETTINGS | {"weights": None})["a"])
+    digests.add(embed._digests([embed.Job("a", "a.svs", 0.3, "")], SETTINGS | {"weights": None})["a"])
     assert len(digests) == len(changed) + 2
     same = embed._digests([job], SETTINGS | {"weights": None, "batches": 7, "batch_size": 3, "keep_slides": False})
     assert same["a"] in digests

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from pathgptomic.slides.encode import Encoder, make_encoder
 from pathgptomic.slides.encoders import build, embedded_weights, fetch_encoder, load, read_weights
 from pathgptomic.slides.registry import CARDS, Card, card, weights_file
-from pathgptomic.slides.timm_import import import_timm
+from pathgptomic.timm_import import import_timm
 
 LITE = CARDS["efficientnet-lite0"]
 

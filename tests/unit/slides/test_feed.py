@@ -28,7 +28,7 @@ openslide.OpenSlide.detect_format = trapped
 
 
 def job(path: Path, folder: Path, mpp: float | None = None) -> Job:
-    return Job(path.stem, str(path), mpp, str(folder / f"{path.stem}.jpg"), str(folder / f"{path.stem}.geojson"))
+    return Job(path.stem, str(path), mpp, str(folder))
 
 
 def expected_tiles(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -72,5 +72,5 @@ def test_every_slide_ends_in_a_verdict_and_good_ones_come_whole(
         pictures, places = expected_tiles(slides[name])
         assert np.array_equal(np.concatenate(tiles[name]), pictures)
         assert np.array_equal(coords[name], places)
-        assert (tmp_path / f"{name}.jpg").is_file()
-        assert (tmp_path / f"{name}.geojson").is_file()
+        assert (tmp_path / "overlays" / f"{name}.jpg").is_file()
+        assert (tmp_path / "tissue" / f"{name}.geojson").is_file()
