@@ -27,6 +27,7 @@ class Request:
     range: str | None
     token: str | None
     sent: int = 0
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -100,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._reply(404, b'{"message": "no such file"}')
         if uuid in self.gdc.controlled and request.token != self.gdc.token:
             return self._reply(403, b'{"message": "You do not have access to this file"}')
+        if fault == "429 after 1 s":
+            return self._reply(429, b"{}", {"Retry-After": "1"})
         if fault.isdigit():
             return self._reply(int(fault), b"{}", {"Retry-After": "0"} if fault == "429" else None)
         if fault == "redirect":
@@ -120,11 +123,14 @@ class Handler(BaseHTTPRequestHandler):
             content = content[1:]
         self.send_response(206 if request.range and fault != "ignore range" else 200)
         length = len(content) // 2 if fault == "truncate" else len(content)
-        self.send_header("Content-Length", str(length))
+        chunked = fault.startswith("chunked")
+        self.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(length))))
         if request.range and fault != "ignore range":
             shift = 1 if fault == "wrong range" else 0
             self.send_header("Content-Range", f"bytes {start + shift}-{total - 1}/{total}")
         self.end_headers()
+        if chunked:
+            return self._chunks(content, fault, request)
         if fault == "flip":
             content = content[: length // 3] + bytes([content[length // 3] ^ 1]) + content[length // 3 + 1 :]
         if fault in {"drop", "reset", "stall"}:
@@ -141,6 +147,22 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
         return None
+
+    def _chunks(self, content: bytes, fault: str, request: Request) -> None:
+        """Send the body without saying its length first; broken off in the middle of a chunk, or whole."""
+        half = len(content) // 2
+        for piece in (content[:half], content[half:]):
+            if not piece:
+                continue
+            self.wfile.write(f"{len(piece):x}\r\n".encode())
+            if fault == "chunked drop" and request.sent:
+                self._send(piece[: len(piece) // 2], request)
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
+            self._send(piece, request)
+            self.wfile.write(b"\r\n")
+        self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, content: bytes, request: Request) -> None:
         rate = self.gdc.bytes_per_second

@@ -19,10 +19,10 @@ from pathgptomic.cohort.gdc.manifest import read_manifest, write_manifest
 from pathgptomic.cohort.gdc.mirror import Mirror
 from pathgptomic.cohort.gdc.outcome import covariates
 from pathgptomic.cohort.gdc.query import CASE_FIELDS, FILE_FIELDS, all_hits, case_filter, file_filter
-from pathgptomic.cohort.simulate.expression import bulk_expression
+from pathgptomic.cohort.simulate.expression import MARKERS, bulk_expression
 from pathgptomic.cohort.simulate.mirror import simulate_mirror
 from pathgptomic.cohort.simulate.spec import Spec
-from pathgptomic.cohort.simulate.world import simulate
+from pathgptomic.cohort.simulate.world import HARMFUL_ARM, HARMFUL_GENE, PROTECTIVE_GENE, simulate
 from pathgptomic.cohort.tables import read_audit, read_expression, read_features, read_flow, read_patients, read_slides
 from pathgptomic.config import compose_schemas, with_defaults
 from tests.unit.cohort.gdc_server import FakeGdc, serve
@@ -160,6 +160,33 @@ def test_features_come_through(cohort, world):
     assert "FLG" not in mutations
     # who has no mutation has a row of zeros, not a missing one
     assert (mutations.sum(axis=1) == 0).sum() == (planted.sum(axis=1) == 0).sum()
+
+
+def test_planted_signal_is_in_the_row_of_its_patient(cohort, world):
+    """Every built matrix beside the truth, patient by patient: a scrambled or diluted table shows here."""
+    expression, _ = read_expression(cohort / "expression.h5ad")
+    made = bulk_expression(world, Spec.from_dict(SETTINGS), SEED).loc[:, expression.columns]
+    log_built, log_made = np.log1p(expression), np.log1p(made)
+    centred = log_made - log_made.mean()
+    # among all patients, each row is nearest to the tumour that was simulated for it
+    closest = ((log_built - log_made.mean()).to_numpy() @ centred.to_numpy().T) / np.linalg.norm(centred, axis=1)
+    assert (centred.index[closest.argmax(axis=1)] == expression.index).all()
+    score = log_built[MARKERS["macrophage"].split()].mean(axis=1) - log_built[MARKERS["T cell"].split()].mean(axis=1)
+    assert np.corrcoef(score, world.parts.loc[expression.index, "cells"])[0, 1] > 0.95
+    cnv = read_features(cohort / "cnv.parquet")
+    measured = [arm for arm in cnv.columns if cnv[arm].notna().any()]
+    assert len(measured) > 20
+    planted = world.copy_number.loc[cnv.index]
+    # whole copies above the ploidy, which the median arm gives: 2 in all of these tumours
+    assert (planted.median(axis=1) == 2).all()
+    # an arm of which a sample has no segment is missing, never another number
+    assert ((cnv[measured] == planted[measured] - 2) | cnv[measured].isna()).all().all()
+    assert cnv[measured].isna().mean().mean() < 0.05
+    harmful = -cnv[HARMFUL_ARM].clip(upper=0)
+    assert np.corrcoef(harmful, world.parts.loc[cnv.index, "cnv"])[0, 1] > 0.999
+    mutations = read_features(cohort / "mutations.parquet")
+    balance = mutations[HARMFUL_GENE] - mutations[PROTECTIVE_GENE]
+    assert np.corrcoef(balance, world.parts.loc[mutations.index, "mutations"])[0, 1] > 0.999
 
 
 def test_flow_and_audit_say_who_went(cohort):

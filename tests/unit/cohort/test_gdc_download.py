@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -36,23 +37,28 @@ def left_behind(folder: Path) -> list[str]:
 
 
 FAULTS = {
-    "clean": [],
-    "dropped twice": ["drop", "drop"],
-    "reset": ["reset"],
-    "stalled": ["stall"],
-    "server error": ["500", "503"],
-    "too many requests": ["429"],
+    "no fault": [],
+    "connection dropped twice": ["drop", "drop"],
+    "connection reset": ["reset"],
+    "connection stalled": ["stall"],
+    "server errors 500, 502, 503": ["500", "502", "503"],
+    "429 too many requests": ["429"],
     "bit flipped": ["flip"],
-    "flipped after a drop": ["drop", "flip"],
-    "truncated body": ["truncate"],
-    "range ignored": ["drop", "ignore range"],
-    "wrong range": ["drop", "wrong range"],
+    "bit flipped after a drop": ["drop", "flip"],
+    "body truncated": ["truncate"],
+    "body in chunks": ["chunked"],
+    "body in chunks, dropped": ["chunked drop", "chunked drop"],
+    "Range ignored": ["drop", "ignore range"],
+    "another range than asked for": ["drop", "wrong range"],
+    "416 to a good range": ["drop", "416"],
     "many drops with progress": ["drop"] * 8,
     "everything": ["503", "drop", "stall", "reset", "429", "flip", "truncate", "ignore range"],
 }
 
 
-@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    "faults", [pytest.param(faults, id=name, marks=pytest.mark.fault(name)) for name, faults in FAULTS.items()]
+)
 def test_fault_is_survived(gdc, tmp_path, faults):
     file = gdc.add("counts.tsv", CONTENT, *faults)
     fetch([file], tmp_path, client(gdc))
@@ -60,6 +66,47 @@ def test_fault_is_survived(gdc, tmp_path, faults):
     assert not left_behind(tmp_path)
     assert [r.fault for r in gdc.requests(file)][: len(faults)] == faults
     assert len(gdc.requests(file)) <= len(faults) + 2
+
+
+@pytest.mark.fault("many files, all faults mixed")
+def test_many_files_through_mixed_faults(gdc, tmp_path, record_property):
+    """Every byte right, and what is finished is never asked for again, whatever came before."""
+    dice = random.Random(5)
+    known = ("drop", "reset", "500", "429", "flip", "truncate", "ignore range", "wrong range", "chunked drop", "416")
+    files = [gdc.add(f"{i}.tsv", CONTENT[i : 60_000 * i], *dice.choices(known, k=dice.randrange(4))) for i in range(25)]
+    fetch(files, tmp_path, client(gdc, attempts=6))
+    corrupt = sum(hashlib.md5(file.place(tmp_path).read_bytes()).hexdigest() != file.md5 for file in files)
+    requests = len(gdc.log)
+    faults = sum(bool(request.fault) for request in gdc.log)
+    fetch(files, tmp_path, client(gdc))
+    again = len(gdc.log) - requests
+    record_property(
+        "count", f"{len(files)} files, {requests} requests, {faults} faults, {corrupt} corrupt, {again} fetched twice"
+    )
+    assert (corrupt, again) == (0, 0)
+    assert faults > 20
+    assert not left_behind(tmp_path)
+
+
+@pytest.mark.fault("refusals on the only connection")
+def test_refusal_gives_its_connection_back(gdc, tmp_path):
+    files = [gdc.add(f"{i}.tsv", CONTENT, "503", "drop", "416", "wrong range") for i in range(3)]
+    job = threading.Thread(target=fetch, args=(files, tmp_path, client(gdc, connections=1)), daemon=True)
+    job.start()
+    job.join(60)
+    # a lost connection would be waited for without end
+    assert not job.is_alive()
+    assert all(file.place(tmp_path).read_bytes() == CONTENT for file in files)
+
+
+@pytest.mark.fault("429 with Retry-After")
+def test_retry_after_is_waited_for(gdc, tmp_path):
+    file = gdc.add("counts.tsv", CONTENT, "429 after 1 s")
+    fetch([file], tmp_path, client(gdc))
+    first, second = (request.at for request in gdc.requests(file))
+    # without the header the pause would be at most 0.01 s
+    assert 1 <= second - first < 10
+    assert file.place(tmp_path).read_bytes() == CONTENT
 
 
 def test_resumed_requests_ask_for_the_rest_only(gdc, tmp_path):
@@ -71,6 +118,7 @@ def test_resumed_requests_ask_for_the_rest_only(gdc, tmp_path):
     assert sum(r.sent for r in gdc.requests(file)) <= len(CONTENT) + 2 * 2**18
 
 
+@pytest.mark.fault("part longer than the file")
 def test_part_longer_than_the_file_starts_anew(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT)
     part = file.place(tmp_path).with_name(".counts.tsv.part")
@@ -80,6 +128,7 @@ def test_part_longer_than_the_file_starts_anew(gdc, tmp_path):
     assert file.place(tmp_path).read_bytes() == CONTENT
 
 
+@pytest.mark.fault("416, the file has become shorter")
 def test_nothing_after_the_part_416_starts_anew(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT)
     # the server's copy has become shorter than the part: it answers 416
@@ -93,6 +142,7 @@ def test_nothing_after_the_part_416_starts_anew(gdc, tmp_path):
     assert not file.place(tmp_path).exists()
 
 
+@pytest.mark.fault("corrupt part of an earlier run")
 def test_corrupt_part_of_an_earlier_run_is_found(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT)
     part = file.place(tmp_path).with_name(".counts.tsv.part")
@@ -120,6 +170,7 @@ def test_finished_files_are_never_fetched_again(gdc, tmp_path):
     assert files[0].place(tmp_path).read_bytes() == b""
 
 
+@pytest.mark.fault("finished file damaged on the disk")
 def test_damaged_finished_file_is_replaced(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT)
     fetch([file], tmp_path, client(gdc))
@@ -128,6 +179,7 @@ def test_damaged_finished_file_is_replaced(gdc, tmp_path):
     assert file.place(tmp_path).read_bytes() == CONTENT
 
 
+@pytest.mark.fault("bit flipped in every answer")
 def test_flipped_for_ever_is_given_up_without_a_file(gdc, tmp_path):
     bad, good = gdc.add("bad.tsv", CONTENT, *["flip"] * 9), gdc.add("good.tsv", CONTENT)
     with pytest.raises(ValueError, match=r"1 of 2 files could not be fetched: .*MD5 of the manifest, 4 times"):
@@ -136,6 +188,7 @@ def test_flipped_for_ever_is_given_up_without_a_file(gdc, tmp_path):
     assert good.place(tmp_path).read_bytes() == CONTENT
 
 
+@pytest.mark.fault("503 to every request")
 def test_silent_server_is_given_up(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT, *["503"] * 9)
     with pytest.raises(ValueError, match="answered 503, 4 times; run again later"):
@@ -143,6 +196,7 @@ def test_silent_server_is_given_up(gdc, tmp_path):
     assert len(gdc.log) == 4
 
 
+@pytest.mark.fault("no server")
 def test_server_that_is_not_there(tmp_path):
     file = RemoteFile("u", "n", "0" * 32, 5)
     nowhere = Client(Access(base_url="http://127.0.0.1:9", attempts=2, first_pause_s=0.01))
@@ -150,20 +204,24 @@ def test_server_that_is_not_there(tmp_path):
         fetch([file], tmp_path, nowhere)
 
 
-@pytest.mark.parametrize(("status", "says"), [("404", "no longer has this file"), ("410", "no longer has this file")])
-def test_missing_file_is_final(gdc, tmp_path, status, says):
+@pytest.mark.parametrize(
+    "status", [pytest.param(gone, marks=pytest.mark.fault(f"{gone}, the file is gone")) for gone in ("404", "410")]
+)
+def test_missing_file_is_final(gdc, tmp_path, status):
     file = gdc.add("counts.tsv", CONTENT, *[status] * 9)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match="no longer has this file"):
         fetch([file], tmp_path, client(gdc))
     assert len(gdc.log) == 1
 
 
+@pytest.mark.fault("redirection, with a token")
 def test_redirection_is_not_followed(gdc, tmp_path):
     file = gdc.add("counts.tsv", CONTENT, "redirect", access="controlled")
     with pytest.raises(ValueError, match="redirects to http://elsewhere.example/; name that address"):
         fetch([file], tmp_path, client(gdc, token=gdc.token))
 
 
+@pytest.mark.fault("403 on a controlled file")
 def test_controlled_files_need_a_token(gdc, tmp_path):
     open_file, secret = gdc.add("open.tsv", CONTENT), gdc.add("secret.maf", CONTENT, access="controlled")
     with pytest.raises(ValueError, match=r"1 of 2 files are under controlled access, such as secret.maf .*token_file"):
@@ -198,6 +256,7 @@ def test_names_that_leave_the_folder_are_refused():
             RemoteFile(uuid, name, "0" * 32, 1)
 
 
+@pytest.mark.fault("disk too small")
 def test_disk_too_small_is_said_before_anything_is_asked(gdc, tmp_path):
     with pytest.raises(ValueError, match=r"100000.0 GB are to be fetched .* GB free; make room"):
         fetch([RemoteFile("u", "slide.svs", "0" * 32, 10**14)], tmp_path, client(gdc))
@@ -228,6 +287,7 @@ def child(gdc: FakeGdc, root: Path, folder: Path, limit: int, *files: RemoteFile
     )
 
 
+@pytest.mark.fault("disk full on the way")
 def test_full_disk_says_so_and_the_next_run_goes_on(gdc, tmp_path, root):
     file = gdc.add("slide.svs", CONTENT)
     process = child(gdc, root, tmp_path, 600_000, file)
@@ -239,6 +299,7 @@ def test_full_disk_says_so_and_the_next_run_goes_on(gdc, tmp_path, root):
     assert gdc.log[-1].range == "bytes=600000-"
 
 
+@pytest.mark.fault("SIGKILL")
 def test_run_killed_outright_goes_on_where_it_was(gdc, tmp_path, root):
     gdc.bytes_per_second = 2e6
     files = [gdc.add(f"{i}.svs", os.urandom(1_500_000)) for i in range(4)]
@@ -264,6 +325,7 @@ def test_run_killed_outright_goes_on_where_it_was(gdc, tmp_path, root):
     assert not left_behind(tmp_path)
 
 
+@pytest.mark.fault("two jobs want one file")
 def test_two_jobs_share_one_file(gdc, tmp_path):
     gdc.bytes_per_second = 5e6
     file = gdc.add("slide.svs", CONTENT)

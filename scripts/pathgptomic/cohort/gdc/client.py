@@ -155,8 +155,10 @@ class Client:
                 _raise_for(response, url)
             yield response
         finally:
-            # a body read to its end has given its connection back; the rest of any other must not be read as an answer
+            # a body read to its end has given its connection back; the rest of any other must not be read as an answer,
+            # so that connection is closed, and its place in the pool given back, without which others wait for ever
             response.close()
+            response.release_conn()
 
     def patiently(self, step: Callable[[], Any], what: str) -> Any:
         """Return ``step()``, repeated with growing pauses as long as it raises `TryAgain` and attempts are left."""
