@@ -25,7 +25,7 @@ rule train_model:
         "../envs/survival.yaml"
     container:
         IMAGES["survival"]
-    threads: 1
+    threads: model_threads
     resources:
         **GPU,
         mem_mb=mem_gb(8),

@@ -13,6 +13,7 @@ MODALITY_FILES = {
     "cnv": "results/{cohort}/cohort/cnv.parquet",
     "mutations": "results/{cohort}/cohort/mutations.parquet",
     "slides": "results/{cohort}/slides/bags.npy",
+    "rois": "results/{cohort}/slides/rois.npy",
 }
 
 
@@ -31,8 +32,12 @@ def modality_files(modalities):
 
 
 def model_files(wildcards):
-    """Return what a model reads."""
-    return modality_files(MODELS[wildcards.model]["modalities"])
+    """Return what a model reads, the weights that its image network starts from among it."""
+    model = MODELS[wildcards.model]
+    files = modality_files(model["modalities"])
+    if "rois" in model["modalities"] and model["rois"]["weights"]:
+        files["image_weights"] = model["rois"]["weights"]
+    return files
 
 
 def baseline_files(wildcards):
@@ -62,6 +67,11 @@ def combined_weights(wildcards):
 def model_settings(wildcards):
     """Return the settings of a trained model."""
     return MODELS[wildcards.model]
+
+
+def model_threads(wildcards):
+    """Return four threads for an image network, whose convolutions use them, and one for small networks."""
+    return 4 if "rois" in MODELS[wildcards.model]["modalities"] else 1
 
 
 def cohort_covariates(wildcards):

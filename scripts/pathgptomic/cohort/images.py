@@ -1,7 +1,7 @@
 """Which slides belong to which patient, and who has image data at all: folders of files, or a table of instances."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,15 @@ def slide_owners(slides: Sequence[str], rule: Mapping[str, Any], patients: Seque
         if rule["pattern"]:  # a file of another kind among the slides is reported, not fatal
             names = names.where(names.str.extract(rule["pattern"], expand=False).notna())
         return pd.Series(patient_ids(names, rule, folder), index=list(slides))
-    known = set(patients)
-    owners = []
-    for slide in slides:
-        ends = [end for end in range(len(slide), 0, -1) if end == len(slide) or not slide[end].isalnum()]
-        owners.append(next((slide[:end] for end in ends if slide[:end] in known), np.nan))
+    known = frozenset(patients)
+    owners = [owner_by_name(slide, known) or np.nan for slide in slides]
     return pd.Series(owners, index=list(slides), dtype=object)
+
+
+def owner_by_name(name: str, patients: Set[str]) -> str:
+    """Return the patient whose id a file's name begins with and ends there, the longest where several fit, or ""."""
+    ends = [end for end in range(len(name), 0, -1) if end == len(name) or not name[end].isalnum()]
+    return next((name[:end] for end in ends if name[:end] in patients), "")
 
 
 def slide_list(path: str | Path, dialect: Mapping[str, Any]) -> pd.DataFrame:

@@ -181,7 +181,9 @@ def _numbers(study: Study, pair: Contrast, gap: str, test: str) -> str:
 
 def _branches(study: Study, pair: Contrast) -> list[str]:
     """Say how well the image branch alone ranked its own training patients, and patients left out, with and without."""
-    ends = {model: branch_ends(study.balance, model, "slides") for model in (pair.model, pair.twin)}
+    branches = set(study.balance.loc[study.balance["model"] == pair.model, "branch"])
+    image = next((each for each in ("slides", "rois") if each in branches), "")
+    ends = {model: branch_ends(study.balance, model, image) for model in (pair.model, pair.twin)}
     if any(learnt is None for learnt, _ in ends.values()):
         return []
     (learnt, unseen), (learnt_twin, unseen_twin) = ends[pair.model], ends[pair.twin]

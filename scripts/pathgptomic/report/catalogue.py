@@ -12,7 +12,7 @@ FUSION, SINGLE, COMBINED, CLASSICAL = (
     "Classical models",
 )
 FAMILIES = (FUSION, SINGLE, COMBINED, CLASSICAL)
-BRANCH = {"clinical": "clinical", "slides": "slides"}  # every other modality belongs to the branch "genomics"
+BRANCH = {name: name for name in ("clinical", "slides", "rois")}  # every other modality belongs to branch "genomics"
 BASELINES = {  # name -> title, branches
     "clinical-cox": ("Clinical variables alone (Cox)", ["clinical"]),
     "clinical-spline-cox": ("Clinical variables alone (Cox, splines)", ["clinical"]),

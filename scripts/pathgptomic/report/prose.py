@@ -21,6 +21,7 @@ DATA = {
     "cnv": "copy number",
     "mutations": "mutations",
     "slides": "pathology slides",
+    "rois": "regions of interest of pathology slides",
 }
 DEFINITIONS = {
     "harrell_c": "C-index",

@@ -40,7 +40,7 @@ NAMES = {
     PURPLE: "purple",
     GREY: "grey",
 }
-BRANCHES = {"genomics": GREEN, "slides": PURPLE, "clinical": ORANGE}
+BRANCHES = {"genomics": GREEN, "slides": PURPLE, "rois": BLUE, "clinical": ORANGE}
 GROUPS = {2: (BLUE, ORANGE), 3: (BLUE, GREY, ORANGE), 4: (BLUE, GREEN, GREY, ORANGE)}
 PANEL_WIDTH = 3.2  # inches: three beside each other fill a page
 FONTS = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"

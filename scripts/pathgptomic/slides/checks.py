@@ -12,7 +12,12 @@ def errors(config: dict[str, Any], cohorts: dict[str, dict[str, Any]]) -> list[s
     """Return one sentence for everything that a run would trip over."""
     found = [f"config: {sentence}" for sentence in _settings(config["slides"], config["device"])]
     for name, cohort in cohorts.items():
-        table = cohort["slides"]["mpp"]
+        table, folder = cohort["slides"]["mpp"], cohort["slides"]["rois"]
+        if folder and not Path(resolve(config, folder)).is_dir():
+            found.append(
+                f"{config['cohort_folder']}/{name}.yaml: there is no folder {resolve(config, folder)}; correct "
+                "slides.rois."
+            )
         if table and not Path(resolve(config, table)).is_file():
             found.append(
                 f"{config['cohort_folder']}/{name}.yaml: there is no file {resolve(config, table)}; correct slides.mpp."

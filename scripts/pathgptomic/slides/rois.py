@@ -6,19 +6,21 @@ Given pictures (as those of Pathomic Fusion: 1024 x 1024 pixels at 20x), or regi
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
+from pathgptomic.cohort.images import owner_by_name
 from pathgptomic.cohort.tables import read_patients, read_slides
 from pathgptomic.files import atomic
 from pathgptomic.slides.choose import left_out, read_overrides
-from pathgptomic.slides.feed import Job, feed
+from pathgptomic.slides.feed import ENDS, Job, feed
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +70,11 @@ def crop_rois(
     ValueError
         If there is not a single region.
     """
-    size = settings["rois"]["size"]
+    size, ids = settings["rois"]["size"], read_patients(patients).index
     if pictures:
-        regions = given(Path(pictures), read_patients(patients).index, size)
+        regions = given(Path(pictures), ids, size)
     else:
-        regions = drawn(slides, read_overrides(overrides), settings, seed, threads, folder)
+        regions = drawn(slides, ids, read_overrides(overrides), settings, seed, threads, folder)
     rows, count = [], 0
     with atomic(pictures_out) as temporary:
         with open(temporary, "wb") as file:
@@ -95,10 +97,9 @@ def crop_rois(
 
 def given(folder: Path, patients: Sequence[str], size: int) -> Iterator[Region]:
     """Yield the middle of every picture of a folder; it belongs to the patient whose id begins its name."""
-    known = set(patients)
+    known = frozenset(patients)
     for path in tqdm(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), unit="picture"):
-        ends = [end for end in range(len(path.stem), 0, -1) if path.stem[:end] in known]
-        patient = path.stem[: ends[0]] if ends else ""
+        patient = owner_by_name(path.stem, known)
         picture, reason = _middle(path, size) if patient else (None, "its name begins with no patient of the cohort")
         yield patient, path.stem, 0, 0, picture, reason
 
@@ -111,21 +112,29 @@ def _middle(path: Path, size: int) -> tuple[np.ndarray | None, str]:
                 return None, f"it has {width} x {height} pixels, fewer than slides.rois.size {size}"
             left, top = (width - size) // 2, (height - size) // 2
             return np.asarray(picture.convert("RGB").crop((left, top, left + size, top + size))), ""
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises on damage
         return None, f"it cannot be read: {error}"
 
 
 def drawn(
-    slides: str, overrides: Mapping[str, float], settings: Mapping[str, Any], seed: int, threads: int, folder: str
+    slides: str,
+    patients: Sequence[str],
+    overrides: Mapping[str, float],
+    settings: Mapping[str, Any],
+    seed: int,
+    threads: int,
+    folder: str,
 ) -> Iterator[Region]:
     """Yield regions from the tissue of the slides of a cohort, without overlap, drawn by the name of the slide."""
     rois, table = settings["rois"], read_slides(slides)
+    table = table[table["patient_id"].isin(patients)]
     table = table[[not left_out(name, settings["select"]) for name in table["slide_id"]]].set_index("slide_id")
     tiles = {
         "size": rois["size"],
         "stride": rois["size"],
         "mpp": rois["mpp"],
         "minimum_tissue": settings["tile"]["minimum_tissue"],
+        "maximum_unreadable": settings["tile"]["maximum_unreadable"],
         "number": rois["number"],
         "seed": seed,
         "tissue": dict(settings["tissue"]),
@@ -133,13 +142,22 @@ def drawn(
     }
     jobs = [Job(str(name), path, overrides.get(str(name)), folder) for name, path in table["path"].items()]
     patience = 60 * settings["patience_minutes"]
-    for message in tqdm(feed(jobs, tiles, batch=rois["number"], threads=threads, patience_s=patience)):
-        patient = table.loc[message.slide_id, "patient_id"]
-        if message.event == "tiles":
-            for picture, (left, top) in zip(message.tiles, message.content["coords"], strict=True):
-                yield patient, message.slide_id, left, top, picture, ""
-        elif message.event in ("failed", "skipped"):
-            yield patient, message.slide_id, 0, 0, None, message.content["reason"]
+    messages = feed(jobs, tiles, batch=rois["number"], threads=threads, patience_s=patience)
+    found: Counter[str] = Counter()
+    with tqdm(total=len(jobs), unit="slide") as bar:
+        for message in messages:
+            name, patient = message.slide_id, table.loc[message.slide_id, "patient_id"]
+            if message.event == "tiles":
+                found[name] += len(message.tiles)
+                for picture, (left, top) in zip(message.tiles, message.content["coords"], strict=True):
+                    yield patient, name, left, top, picture, ""
+            elif message.event in ENDS:
+                bar.update()
+                reason = message.content.get("reason", "")
+                if not found[name]:
+                    reason = reason or f"it has no {rois['size']} pixels of sound tissue at {rois['mpp']:g} mpp"
+                if reason:
+                    yield patient, name, 0, 0, None, reason
 
 
 def _header(file, count: int, size: int) -> None:

@@ -42,7 +42,7 @@ def weigh_instances(*, weights: str, facts: str, predictions: str, splits: str, 
         If the model does not pool by attention, or the instances differ between folds.
     """
     bundle = Bundle.load(weights, facts)
-    if bundle.scale is None:
+    if "slides" not in bundle.scales:
         raise ValueError(f"{facts} is a model that pools by {bundle.settings.pooling}: only attention weighs instances")
     stored = Bags.load(Path(bags).parent)
     if stored.per_fold:
@@ -72,7 +72,7 @@ def attention(bundle: Bundle, bags: Bags, patients: list[str], folds: list[set[i
     pool = bundle.network().pool
     found = {}
     for part in instances.parts():
-        given = pool.attention(part, bundle.scale).numpy()  # [K, b, m]
+        given = pool.attention(part, bundle.scales["slides"]).numpy()  # [K, b, m]
         for i, at in enumerate(part.patients):
             unseen = np.isin(of_network, list(folds[at]))
             found[patients[at]] = given[unseen, i][:, part.valid[0, i].numpy()].mean(axis=0)

@@ -22,14 +22,15 @@ from torch import Tensor
 import pathgptomic
 from pathgptomic.cohort.breslow import Breslow, fit_breslow
 from pathgptomic.files import atomic
+from pathgptomic.survival.image_network import make_base
 from pathgptomic.survival.inputs import CohortInputs
 from pathgptomic.survival.network import FusionNetwork, Shape
-from pathgptomic.survival.packing import Designs, pack, unpack
+from pathgptomic.survival.packing import Designs, pack, pack_scales, unpack, unpack_scales
 from pathgptomic.survival.pooling import Scale
 from pathgptomic.survival.settings import ModelSettings
 
 FORMAT = 1
-WEIGHT, DESIGN, INSTANCES = "weight/", "design/", "instances/"  # prefixes of tensor names
+WEIGHT, DESIGN, SCALE, IMAGE = "weight/", "design/", "scale/", "image/"  # prefixes of tensor names
 PERCENTILES = np.arange(101)
 GROUPS = (100 / 3, 200 / 3)  # low, middle and high risk: thirds of the training patients
 
@@ -49,8 +50,10 @@ class Bundle:
         Parameter -> [K, ...].
     designs
         (fold, inner) -> preprocessing.
-    scale
-        Standardisation of instances, if slides are pooled by attention.
+    scales
+        Encoder -> standardisation of what the networks pool: instances of slides, features of regions.
+    images
+        What the copies of an image network share: its running statistics and the weights that were not trained.
     features
         Modality -> columns of its raw table; of slides, the features of an instance.
     linear
@@ -70,7 +73,8 @@ class Bundle:
     networks: pd.DataFrame
     weights: Mapping[str, Tensor]
     designs: Designs
-    scale: Scale | None
+    scales: Mapping[str, Scale]
+    images: Mapping[str, Tensor]
     features: Mapping[str, tuple[str, ...]]
     linear: frozenset[str]
     covariates: Mapping
@@ -80,7 +84,11 @@ class Bundle:
 
     def network(self) -> FusionNetwork:
         """Return the K networks."""
-        network = FusionNetwork(len(self.networks), self.shape, self.settings)
+        images = None
+        if "rois" in self.settings.modalities:
+            images = make_base(self.settings.rois, pretrained=False)
+            images.network.load_state_dict(self.images, strict=False)
+        network = FusionNetwork(len(self.networks), self.shape, self.settings, images=images)
         # auxiliary heads serve training alone
         kept = {name: each for name, each in self.weights.items() if not name.startswith("auxiliary.")}
         network.load_state_dict(kept)
@@ -91,8 +99,8 @@ class Bundle:
         tensors, designs = pack(self.designs, self.features)
         everything = {WEIGHT + name: each.contiguous() for name, each in self.weights.items()}
         everything |= {DESIGN + name: each for name, each in tensors.items()}
-        if self.scale is not None:
-            everything |= {INSTANCES + "mean": self.scale.mean, INSTANCES + "sd": self.scale.sd}
+        everything |= {SCALE + name: each for name, each in pack_scales(self.scales).items()}
+        everything |= {IMAGE + name: each.cpu().contiguous() for name, each in self.images.items()}
         content = {
             "format": FORMAT,
             "title": self.settings.title,
@@ -132,7 +140,7 @@ class Bundle:
             raise ValueError(
                 f"{facts} has the format {content.get('format')!r}, this version reads {FORMAT}: train the model again"
             )
-        parts: dict[str, dict[str, Tensor]] = {WEIGHT: {}, DESIGN: {}, INSTANCES: {}}
+        parts: dict[str, dict[str, Tensor]] = {WEIGHT: {}, DESIGN: {}, SCALE: {}, IMAGE: {}}
         with safe_open(weights, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118 (no mapping)
                 prefix, rest = name.split("/", 1)
@@ -148,7 +156,8 @@ class Bundle:
             networks=networks,
             weights=parts[WEIGHT],
             designs=unpack(parts[DESIGN], content["preprocessing"], features),
-            scale=Scale(**parts[INSTANCES]) if parts[INSTANCES] else None,
+            scales=unpack_scales(parts[SCALE]),
+            images=parts[IMAGE],
             features=features,
             linear=frozenset(content["linear"]),
             covariates=content["covariates"],

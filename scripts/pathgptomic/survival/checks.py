@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pathgptomic.survival.catalogue import BASELINES
 
 ADAPTER = "genomics:"
-BRANCH = {"slides": "slides", "clinical": "clinical"}  # every other modality belongs to the branch "genomics"
+BRANCH = {name: name for name in ("slides", "rois", "clinical")}  # every other modality belongs to branch "genomics"
 
 
 def errors(config: dict[str, Any], cohorts: dict[str, dict[str, Any]]) -> list[str]:
@@ -18,8 +19,11 @@ def errors(config: dict[str, Any], cohorts: dict[str, dict[str, Any]]) -> list[s
     found = []
     for name, model in survival["models"].items():
         found += _model(name, model, survival, adapters)
+        found += _rois(name, model, config) if "rois" in model["modalities"] else []
         for cohort, content in cohorts.items():
             found += _cohort(name, model, cohort, content)
+            if "rois" in model["modalities"]:
+                found += _cohort_rois(name, cohort, content, config["slides"]["keep_slides"])
     for name in survival["baselines"]:
         if name in survival["models"]:
             found.append(f"survival.models.{name} has the name of a baseline; rename the model.")
@@ -57,16 +61,41 @@ def _model(name: str, model: Mapping, survival: Mapping, adapters: set[str]) -> 
             yield f"{where} reads {each!r}, but genomics.adapters has no {adapter!r}; add the adapter."
 
 
+def _rois(name: str, model: Mapping, config: Mapping) -> Iterator[str]:
+    where, own, side = f"survival.models.{name}.rois", model["rois"], config["slides"]["rois"]["size"]
+    if own["crop"] > side:
+        yield f"{where}.crop is {own['crop']}, larger than the regions (slides.rois.size {side}); lower it."
+    if own["weights"] and not Path(own["weights"]).is_file():
+        yield f"there is no file {own['weights']}; correct {where}.weights, or leave it out."
+
+
 def _cohort(name: str, model: Mapping, cohort: str, content: Mapping) -> Iterator[str]:
     for each in model["modalities"]:
         needed = "expression" if each.startswith(ADAPTER) else each
-        if needed not in content["modalities"]:
+        if needed != "rois" and needed not in content["modalities"]:
             yield (
                 f"cohort {cohort} has no {needed}, which survival.models.{name} reads; add it to the cohort's "
                 "`modalities` or take it off the model."
             )
     if "clinical" in model["modalities"] and not content["covariates"]:
         yield f"cohort {cohort} names no covariates, which survival.models.{name} reads; add `covariates`."
+
+
+def _cohort_rois(name: str, cohort: str, content: Mapping, keep_slides: bool) -> Iterator[str]:
+    """Say why a cohort has no regions for an image network: neither pictures nor slides that can be read."""
+    tables = content["tables"].get("slides") or {}
+    if content["slides"]["rois"]:
+        return
+    if "slides" not in content["modalities"] or (content["source"] == "tables" and not tables.get("images")):
+        yield (
+            f"cohort {cohort} has no regions of interest, which survival.models.{name} reads; name a folder of "
+            "pictures in the cohort's `slides.rois`, or of slides in `tables.slides.images`."
+        )
+    elif content["source"] == "gdc" and not keep_slides:
+        yield (
+            f"slides.keep_slides is false, but survival.models.{name} draws its regions from the slides of cohort "
+            f"{cohort}; set it to true."
+        )
 
 
 def _predict(survival: Mapping, cohorts: Mapping) -> Iterator[str]:

@@ -13,11 +13,13 @@ from torch import Tensor
 from pathgptomic.survival.balance import make_strategy
 from pathgptomic.survival.design import ClinicalDesign, Design, fit_design, input_widths, raw_tables
 from pathgptomic.survival.fit import Data, fit, predictions
+from pathgptomic.survival.image_network import ImageBase, first_scale
 from pathgptomic.survival.inputs import CohortInputs
 from pathgptomic.survival.layers import Linear
 from pathgptomic.survival.network import FusionNetwork, Shape
 from pathgptomic.survival.packing import Designs
-from pathgptomic.survival.pooling import Instances
+from pathgptomic.survival.pictures import Pictures
+from pathgptomic.survival.pooling import Instances, Scale
 from pathgptomic.survival.settings import ModelSettings
 from pathgptomic.survival.stack import Member, encoder_present, make_block, nullable
 
@@ -39,8 +41,8 @@ class Fitted:
         (fold, seed, inner, kept epoch, mean training log-hazard) of each.
     designs
         (fold, inner) -> preprocessing, of the same networks.
-    scale
-        ``mean`` and ``sd`` [K', d] of instances, if slides are pooled by attention.
+    scales
+        Encoder -> standardisation [K', d] of what its networks pool: instances of slides, features of regions.
     """
 
     predictions: pd.DataFrame
@@ -48,28 +50,33 @@ class Fitted:
     networks: pd.DataFrame
     weights: Mapping[str, Tensor]
     designs: Designs
-    scale: Mapping[str, Tensor]
+    scales: Mapping[str, Scale]
 
 
 def chunks(
-    networks: Sequence[Member], inputs: CohortInputs, settings: ModelSettings, shape: Shape, device: torch.device
+    networks: Sequence[Member],
+    inputs: CohortInputs,
+    settings: ModelSettings,
+    shape: Shape,
+    device: torch.device,
+    images: ImageBase | None = None,
 ) -> Iterator[list[Member]]:
     """Yield the networks of as many folds at a time as are worth stacking."""
     rows = max(len(fold.train) for fold in inputs.folds)
     rows = rows if settings.loss.risk_set == "full" else settings.loss.batch_size
-    a_fold = len(networks) // len(inputs.folds) * step_elements(shape, settings, rows)
+    a_fold = len(networks) // len(inputs.folds) * step_elements(shape, settings, rows, images)
     at_a_time = max(STEP_ELEMENTS[device.type] // a_fold, 1)
     folds = list(dict.fromkeys(each.fold for each in networks))
     for chosen in np.array_split(folds, -(-len(folds) // at_a_time)):
         yield [each for each in networks if each.fold in chosen]
 
 
-def step_elements(shape: Shape, settings: ModelSettings, rows: int) -> int:
+def step_elements(shape: Shape, settings: ModelSettings, rows: int, images: ImageBase | None = None) -> int:
     """Return about how many numbers a step of one network touches.
 
     Weights, gradients and the two moments of the optimiser; what goes into and comes out of each layer.
     """
-    network = FusionNetwork(1, shape, settings)
+    network = FusionNetwork(1, shape, settings, images=images)
     layers = [each.weight.shape[1:] for each in network.modules() if isinstance(each, Linear)]
     return 4 * sum(each.numel() for each in network.parameters()) + rows * sum(map(sum, layers))
 
@@ -84,6 +91,7 @@ def fit_chunk(
     seed: int,
     device: torch.device,
     label: str = "",
+    images: ImageBase | None = None,
 ) -> Fitted:
     """Fit `networks`, which are all those of one or more folds.
 
@@ -93,32 +101,34 @@ def fit_chunk(
         How each network reads the covariates, see `design.clinical_designs`.
     shape
         Of the model's networks, see :func:`network_shape`.
+    images
+        The image network of a model that reads regions of interest.
     """
-    data, designs = assemble(inputs, settings, networks, clinical, device)
-    strategy = make_strategy(settings.balance)
-    network = FusionNetwork(len(networks), shape, settings, auxiliary="auxiliary" in strategy.needs).to(device)
+    data, designs = assemble(inputs, settings, networks, clinical, device, images)
+    auxiliary = "auxiliary" in make_strategy(settings.balance).needs
+    network = FusionNetwork(len(networks), shape, settings, auxiliary=auxiliary, images=images).to(device)
     history, epochs = fit(network, data, networks, settings, seed=seed, batches=batches(inputs, settings), label=label)
     table, centre = predictions(network, data, networks, inputs.patients.index, settings)
     kept = [k for k, each in enumerate(networks) if each.inner == 0 or settings.predictor == "ensemble"]
     facts = [(networks[k].fold, networks[k].seed, networks[k].inner, epochs[k], centre[k]) for k in kept]
-    scale = (
-        {} if data.slides is None else {"mean": data.slides[1].mean[kept].cpu(), "sd": data.slides[1].sd[kept].cpu()}
-    )
+    pooled = {name: getattr(data, name) for name in ("slides", "rois") if getattr(data, name) is not None}
     return Fitted(
         table,
         history.table(),
         pd.DataFrame(facts, columns=["fold", "seed", "inner", "epoch", "centre"]),
         {name: each.detach()[kept].cpu() for name, each in network.named_parameters()},
         {(networks[k].fold, networks[k].inner): designs[networks[k].fold, networks[k].inner] for k in kept},
-        scale,
+        {name: Scale(scale.mean[kept].cpu(), scale.sd[kept].cpu()) for name, (_, scale) in pooled.items()},
     )
 
 
-def network_shape(inputs: CohortInputs, settings: ModelSettings, clinical: Mapping) -> Shape:
-    """Return the shape of a model's networks; `clinical` as for :func:`fit_chunk`."""
+def network_shape(
+    inputs: CohortInputs, settings: ModelSettings, clinical: Mapping, images: ImageBase | None = None
+) -> Shape:
+    """Return the shape of a model's networks; `clinical` and `images` as for :func:`fit_chunk`."""
     attention = "slides" in settings.modalities and settings.pooling == "attention"
     return Shape(
-        input_widths(inputs, settings, clinical),
+        input_widths(inputs, settings, clinical, 0 if images is None else images.features),
         nullable(inputs, settings),
         len(inputs.bags.features) if attention else 0,
     )
@@ -130,6 +140,7 @@ def assemble(
     networks: Sequence[Member],
     clinical: Mapping[tuple[int, int], ClinicalDesign],
     device: torch.device,
+    images: ImageBase | None = None,
 ) -> tuple[Data, Designs]:
     """Fit each network's preprocessing on its own training patients, and stack what it gives."""
     absent = nullable(inputs, settings)
@@ -152,12 +163,17 @@ def assemble(
         )
         for part in ("rows", "left_out", "test")
     )
-    slides = None
+    slides = rois = None
     if "slides" in settings.modalities and settings.pooling == "attention":
         folds = [each.fold for each in networks]
         bags = Instances(inputs.bags, inputs.patients.index, folds, settings.network.attention, device)
         slides = bags, bags.scale([each.rows for each in networks])
-    return Data(train, left_out, test, inputs.time_days, inputs.event, slides), designs
+    if images is not None:
+        crop, most = settings.rois.crop, settings.rois.batch
+        pictures = Pictures(inputs.rois, inputs.patients.index, crop=crop, most=most, device=device)
+        spread = settings.reduction("rois").scale
+        rois = pictures, first_scale(images, pictures, [each.rows for each in networks], spread)
+    return Data(train, left_out, test, inputs.time_days, inputs.event, slides, rois), designs
 
 
 def batches(inputs: CohortInputs, settings: ModelSettings) -> int:

@@ -73,7 +73,7 @@ class ClinicalDesign:
 
 @dataclass(frozen=True)
 class Design:
-    """How one network reads a patient: one part for each modality but attention-pooled slides."""
+    """How one network reads a patient: one part for each modality but attention-pooled slides and regions."""
 
     parts: Mapping[str, TableDesign | ClinicalDesign]
 
@@ -120,9 +120,9 @@ def raw_tables(inputs: CohortInputs, settings: ModelSettings, fold: int) -> dict
     for name in settings.modalities:
         if name == "clinical":
             tables[name] = inputs.patients
-        elif name != "slides":
+        elif name not in ("slides", "rois"):
             tables[name] = inputs.features[name]
-        elif settings.pooling == "mean":
+        elif name == "slides" and settings.pooling == "mean":
             means = inputs.bags.means(fold, inputs.patients.index)
             tables[name] = pd.DataFrame(means, inputs.patients.index, list(inputs.bags.features))
     return tables
@@ -152,12 +152,16 @@ def reduced_columns(columns: Sequence[str], reduction: Reduction) -> tuple[str, 
     return tuple(map(str, columns))
 
 
-def input_widths(inputs: CohortInputs, settings: ModelSettings, clinical: Mapping) -> dict[str, int]:
+def input_widths(
+    inputs: CohortInputs, settings: ModelSettings, clinical: Mapping, image_features: int = 0
+) -> dict[str, int]:
     """Return {encoder: width of its input}, the same for all networks of a model."""
 
     def width(modality: str) -> int:
         if modality == "clinical":
             return len(next(iter(clinical.values())).columns)
+        if modality == "rois":
+            return image_features
         if modality == "slides" and settings.pooling == "attention":
             return settings.network.attention
         table = inputs.bags.features if modality == "slides" else inputs.features[modality].columns

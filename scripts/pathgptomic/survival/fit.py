@@ -14,11 +14,13 @@ from tqdm import tqdm
 from pathgptomic.survival.concordance import Pairs, concordance
 from pathgptomic.survival.cox import cox_loss
 from pathgptomic.survival.history import WHOLE, History
+from pathgptomic.survival.image_network import CachedPictures
 from pathgptomic.survival.network import FusionNetwork, Output
+from pathgptomic.survival.pictures import Pictures
 from pathgptomic.survival.pooling import CachedPool, Instances, Scale
 from pathgptomic.survival.risk_sets import RiskSets
 from pathgptomic.survival.settings import ModelSettings
-from pathgptomic.survival.stack import Block, Member, gather_rows
+from pathgptomic.survival.stack import Block, Member, gather_rows, mark_rows
 from pathgptomic.survival.step import StepResult, Trainer
 
 
@@ -34,6 +36,8 @@ class Data:
         Of all patients of the cohort, by position.
     slides
         The instances and their scale, if slides are pooled by attention.
+    rois
+        The regions and the scale of their features, if an image network reads them.
     """
 
     train: Block
@@ -42,6 +46,7 @@ class Data:
     time: np.ndarray
     event: np.ndarray
     slides: tuple[Instances, Scale] | None = None
+    rois: tuple[Pictures, Scale] | None = None
 
     def outcome(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (time, event, mask) of positions [K, n]; -1 is padding."""
@@ -81,7 +86,7 @@ def fit(
         [K] the epoch whose weights were kept, from 1.
     """
     network.initialise([each.weights_seed(seed) for each in networks])
-    trainer = Trainer(network, settings, [each.noise_seed(seed) for each in networks], data.slides)
+    trainer = Trainer(network, settings, [each.noise_seed(seed) for each in networks], data.slides, data.rois)
     watch = Watch(network, trainer, data, networks)
     history = History(networks)
     device = data.train.mask.device
@@ -132,7 +137,7 @@ class Watch:
     @torch.no_grad()
     def judge(self, epoch: int, history: History) -> None:
         """Look at the left-out parts after an epoch."""
-        output = predict(self.network, self.data.left_out, self.data.slides, self.trainer.autocast())
+        output = predict(self.network, self.data.left_out, self.trainer.autocast(), self.data.slides, self.data.rois)
         left = self.risk_sets
         loss = cox_loss(output.log_hazard, left, ties=self.trainer.settings.loss.ties, reduction="sum").cpu().numpy()
         inner = self.active & ~self.whole
@@ -166,17 +171,22 @@ class Watch:
 
 @torch.no_grad()
 def predict(
-    network: FusionNetwork, block: Block, slides: tuple[Instances, Scale] | None, autocast: torch.autocast
+    network: FusionNetwork,
+    block: Block,
+    autocast: torch.autocast,
+    slides: tuple[Instances, Scale] | None = None,
+    rois: tuple[Pictures, Scale] | None = None,
 ) -> Output:
     """Run K networks on the patients of `block`, without dropout."""
     tables = dict(block.tables)
     with autocast:
         if slides is not None:
-            wanted = np.zeros(slides[0].ranges.shape[1], bool)
-            wanted[block.rows[block.rows >= 0]] = True
+            wanted = mark_rows(block.rows, slides[0].ranges.shape[1]).any(axis=0)
             pooled = CachedPool(network.pool, *slides, wanted=wanted).pooled
             rows = torch.from_numpy(block.rows).to(pooled.device).clamp_min(0)
             tables["slides"] = gather_rows(pooled.detach(), rows)
+        if rois is not None:
+            tables["rois"] = CachedPictures(network.images, rois[0], block.rows).table(block.rows, rois[1])
         return network(tables, block.present)
 
 
@@ -190,7 +200,8 @@ def predictions(
     """
     autocast = torch.autocast("cpu", enabled=False)
     blocks = (data.train, data.left_out, data.test)
-    values = [predict(network, each, data.slides, autocast).log_hazard.double().cpu().numpy() for each in blocks]
+    outputs = [predict(network, each, autocast, data.slides, data.rois) for each in blocks]
+    values = [each.log_hazard.double().cpu().numpy() for each in outputs]
     centre = np.array([v[rows >= 0].mean() for v, rows in zip(values[0], data.train.rows, strict=True)])
     train, inner, test = (each - centre[:, None] for each in values)
     parts = []

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pathgptomic.cohort.bags import Bags
 from pathgptomic.cohort.tables import read_expression, read_features, read_patients, read_splits
+from pathgptomic.survival.pictures import Regions
 
 TABLES = ("expression", "cnv", "mutations")  # modalities with one row of features a patient
 ADAPTER = "genomics:"  # "genomics:{adapter}" names an embedding table of the genomics stage
@@ -59,6 +60,8 @@ class CohortInputs:
         Instances of slides, or None.
     folds
         The outer folds in order.
+    rois
+        Regions of interest, or None.
     """
 
     patients: pd.DataFrame
@@ -67,6 +70,7 @@ class CohortInputs:
     linear: frozenset[str]
     bags: Bags | None
     folds: tuple[Fold, ...]
+    rois: Regions | None = None
 
     @property
     def time_days(self) -> np.ndarray:
@@ -82,6 +86,8 @@ class CohortInputs:
         """Return which patients have a modality, bool, shape (patients,)."""
         if modality in self.features and modality.startswith(ADAPTER):
             return self.features[modality].notna().any(axis=1).to_numpy()
+        if modality == "rois":
+            return self.rois.present(self.patients.index)
         return self.patients[f"has_{modality}"].to_numpy(bool)
 
     def complete(self, modalities: Sequence[str]) -> CohortInputs:
@@ -110,7 +116,8 @@ def read_inputs(
     ----------
     paths
         ``patients``, ``splits``, and a file for each modality but ``clinical``: ``expression`` (h5ad), ``cnv``,
-        ``mutations``, ``genomics:{adapter}`` (parquet), ``slides`` (bags.npy, with bags.tsv and bags.json beside it).
+        ``mutations``, ``genomics:{adapter}`` (parquet), ``slides`` (bags.npy, with bags.tsv and bags.json beside it),
+        ``rois`` (rois.npy, with rois.tsv beside it).
     covariates
         Covariates of the cohort file; used only if ``clinical`` is among the modalities.
     modalities
@@ -124,7 +131,7 @@ def read_inputs(
     patients = read_patients(paths["patients"], covariates)
     features, linear = {}, set()
     for modality in modalities:
-        if modality in ("clinical", "slides"):
+        if modality in ("clinical", "slides", "rois"):
             continue
         if modality == "expression":
             table, scale = read_expression(paths[modality])
@@ -143,6 +150,7 @@ def read_inputs(
         linear=frozenset(linear),
         bags=Bags.load(Path(paths["slides"]).parent) if "slides" in modalities else None,
         folds=make_folds(patients.index, read_splits(paths["splits"], patients.index)),
+        rois=Regions.load(paths["rois"]) if "rois" in modalities else None,
     )
 
 

@@ -10,7 +10,11 @@ from torch import Tensor
 
 @torch.no_grad()
 def scale_step(
-    parameters: Sequence[Tensor], previous: Sequence[Tensor], coefficient: Tensor, *, decay: float = 0.0
+    parameters: Sequence[Tensor],
+    previous: Sequence[Tensor],
+    coefficient: Tensor,
+    *,
+    decay: Sequence[float] | None = None,
 ) -> None:
     """Let parameters go only the `coefficient`-th part of the way that the optimiser took them.
 
@@ -26,15 +30,15 @@ def scale_step(
     coefficient
         [K]; 1 leaves a network exactly as it is, 0 puts it exactly back.
     decay
-        Learning rate times decoupled weight decay (AdamW), where decay shall act in full whatever the coefficient
-        (``apply_to: update``). With 0 decay is part of the step and scaled with it (``apply_to: lr``): a branch that is
-        held back neither learns nor forgets.
+        Of each parameter, learning rate times decoupled weight decay (AdamW), where decay shall act in full whatever
+        the coefficient (``apply_to: update``). Without it decay is part of the step and scaled with it
+        (``apply_to: lr``): a branch that is held back neither learns nor forgets.
     """
-    for parameter, old in zip(parameters, previous, strict=True):
+    for parameter, old, own_decay in zip(parameters, previous, decay or [0.0] * len(parameters), strict=True):
         factor = _expand(coefficient, parameter)
         parameter.copy_(torch.lerp(old, parameter, factor))
-        if decay:
-            parameter.sub_((1 - factor) * decay * old)
+        if own_decay:
+            parameter.sub_((1 - factor) * own_decay * old)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pathgptomic.seeds import torch_generator
 from pathgptomic.survival.fusion import ConcatFusion, Embeddings, KroneckerFusion
+from pathgptomic.survival.image_network import ImageBase, ImageNetworks
 from pathgptomic.survival.layers import Linear, Perceptron
 from pathgptomic.survival.noise import Noise
 from pathgptomic.survival.pooling import AttentionPool
@@ -77,11 +78,21 @@ class FusionNetwork(nn.Module):
         Widths of the inputs, and the model's settings.
     auxiliary
         Whether every branch gets a head of its own, for the strategies that need one.
+    images
+        The image network of models that read regions of interest.
     """
 
     FUSIONS = {"concat": ConcatFusion, "kronecker": KroneckerFusion}
 
-    def __init__(self, networks: int, shape: Shape, settings: ModelSettings, *, auxiliary: bool = False) -> None:
+    def __init__(
+        self,
+        networks: int,
+        shape: Shape,
+        settings: ModelSettings,
+        *,
+        auxiliary: bool = False,
+        images: ImageBase | None = None,
+    ) -> None:
         super().__init__()
         net = settings.network
         self.networks, self.branches = networks, settings.branches
@@ -103,6 +114,7 @@ class FusionNetwork(nn.Module):
         self.fusion = self.FUSIONS[settings.fusion](networks, widths, net)
         self.auxiliary = ConcatFusion(networks, widths, net) if auxiliary else None
         self.pool = AttentionPool(networks, shape.instances, net.attention) if shape.instances else None
+        self.images = None if images is None else ImageNetworks(networks, images)
         parts = [*self.encoders.values(), *self.joint.values(), self.fusion]
         self.noise_width = sum(part.noise_width for part in parts) + len(self.branches) * bool(self.modality_dropout)
 
@@ -151,13 +163,15 @@ class FusionNetwork(nn.Module):
             parts += [self.joint[branch]] if branch in self.joint else []
             null = [self.null[key(name)] for name in names if key(name) in self.null]
             parts += [self.pool] if branch == "slides" and self.pool is not None else []
+            parts += [self.images] if branch == "rois" and self.images is not None else []
             groups[branch] = [parameter for part in parts for parameter in part.parameters()] + null
         return groups
 
     def initialise(self, seeds: Sequence[int]) -> None:
         """Draw all weights anew, network k from its own seed: normal with variance 1 / inputs, heads a tenth of that.
 
-        A head that starts small starts every network near "all patients alike", where no branch is ahead.
+        A head that starts small starts every network near "all patients alike", where no branch is ahead. An
+        image network keeps the weights that it came with.
         """
         heads = {id(each.weight) for each in self._heads()}
         linears = [each for each in self.modules() if isinstance(each, Linear)]
@@ -188,8 +202,8 @@ def key(name: str) -> str:
 def _encoder(networks: int, name: str, inputs: int, net: NetworkSettings) -> Perceptron:
     if name == "clinical":
         return Perceptron(networks, inputs, net.clinical, dropout=net.dropout)
-    if name == "slides":
-        return Perceptron(networks, inputs, net.slides, dropout=net.dropout)
+    if name in ("slides", "rois"):
+        return Perceptron(networks, inputs, getattr(net, name), dropout=net.dropout)
     hidden = net.snn if name == "snn" else net.expression
     return Perceptron(
         networks, inputs, hidden, dropout=net.dropout, input_dropout=net.input_dropout, self_normalising=True

@@ -13,6 +13,7 @@ from pathgptomic.cohort.bags import Bags
 from pathgptomic.cohort.tables import check_features, read_expression
 from pathgptomic.survival.bundle import Bundle
 from pathgptomic.survival.inputs import CohortInputs
+from pathgptomic.survival.pictures import Regions
 from pathgptomic.survival.stack import encoder_present
 
 logger = logging.getLogger(__name__)
@@ -29,22 +30,25 @@ def read_new_patients(bundle: Bundle, tables: Mapping[str, str]) -> CohortInputs
     for name in tables:
         if name not in wanted:
             logger.warning("the model does not use %s: %s is not read", name, tables[name])
-    others = [name for name in wanted if name not in ("clinical", "slides")]
+    others = [name for name in wanted if name not in ("clinical", "slides", "rois")]
     features = {name: read_like_training(bundle, name, tables[name]) for name in others}
     who = {name: table.index for name, table in features.items()}
-    clinical, bags = pd.DataFrame(index=pd.Index([], dtype=object)), None
+    clinical, bags, rois = pd.DataFrame(index=pd.Index([], dtype=object)), None, None
     if "clinical" in wanted:
         clinical = read_covariates(bundle, tables["clinical"])
         who["clinical"] = clinical.index
     if "slides" in wanted:
         bags = read_bags(bundle, tables["slides"])
         who["slides"] = pd.Index(bags.index["patient_id"].unique())
+    if "rois" in wanted:
+        rois = Regions.load(tables["rois"])
+        who["rois"] = pd.Index(list(rois.of_patient))
     ids = pd.Index(sorted(set().union(*who.values())), name="patient_id")
     patients = clinical.reindex(ids)
     for name, each in who.items():
         patients[f"has_{name}"] = ids.isin(each)
     aligned = {name: each.reindex(ids).astype(np.float32) for name, each in features.items()}
-    inputs = CohortInputs(patients, bundle.covariates, aligned, bundle.linear, bags, ())
+    inputs = CohortInputs(patients, bundle.covariates, aligned, bundle.linear, bags, (), rois)
     refuse_lacking(bundle, inputs)
     return inputs
 

@@ -19,12 +19,12 @@ MOMENTUM = 0.9  # of sgd
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of adamw
 
 
-def make_optimiser(parameters: Sequence[Tensor], settings: TrainingSettings) -> Callable[[], None]:
-    """Return a function that moves `parameters` by one step along their ``grad``.
+def make_optimiser(parameters: Sequence[Tensor], settings: TrainingSettings, rate: float) -> Callable[[], None]:
+    """Return a function that moves `parameters` by one step along their ``grad``, at the learning rate `rate`.
 
     AdamW decouples weight decay from the gradient (Loshchilov and Hutter, ICLR 2019); SGD adds it to the gradient.
     """
-    rate, decay = settings.learning_rate, settings.weight_decay
+    decay = settings.weight_decay
     if settings.optimiser == "sgd":
         momentum: list[Tensor | None] = [None for _ in parameters]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pathgptomic.survival.design import ClinicalDesign, Design, TableDesign
+from pathgptomic.survival.pooling import Scale
 from pathgptomic.survival.preprocess import CovariateEncoder, FeatureScaler
 
 Designs = Mapping[tuple[int, int], Design]  # (fold, inner) -> how that network reads a patient
@@ -43,6 +44,17 @@ def pack(designs: Designs, features: Mapping[str, tuple[str, ...]]) -> tuple[dic
             if part.components is not None:
                 tensors[f"{name}.components"] = torch.from_numpy(np.ascontiguousarray(part.components))
     return tensors, state
+
+
+def pack_scales(scales: Mapping[str, Scale]) -> dict[str, Tensor]:
+    """Return standardisations by encoder as tensors by name."""
+    return {f"{name}.{number}": getattr(each, number) for name, each in scales.items() for number in ("mean", "sd")}
+
+
+def unpack_scales(tensors: Mapping[str, Tensor]) -> dict[str, Scale]:
+    """Return what :func:`pack_scales` was given."""
+    names = {name.rpartition(".")[0] for name in tensors}
+    return {name: Scale(tensors[f"{name}.mean"], tensors[f"{name}.sd"]) for name in sorted(names)}
 
 
 def unpack(tensors: Mapping[str, Tensor], state: Mapping, features: Mapping[str, tuple[str, ...]]) -> Designs:

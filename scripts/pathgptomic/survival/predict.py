@@ -15,6 +15,7 @@ from pathgptomic.survival.design import raw_tables
 from pathgptomic.survival.fit import predict
 from pathgptomic.survival.inputs import CohortInputs
 from pathgptomic.survival.new_patients import read_new_patients
+from pathgptomic.survival.pictures import Pictures
 from pathgptomic.survival.pooling import Instances
 from pathgptomic.survival.stack import encoder_present, make_block
 
@@ -34,7 +35,8 @@ def predict_patients(*, weights: str, facts: str, tables: Mapping[str, str], mon
     tables
         Modality -> file: ``clinical`` (csv or tsv, a column patient_id and the covariates of the training cohort),
         ``expression`` (h5ad as of a cohort, or a table on the training scale), ``cnv``, ``mutations`` and
-        ``genomics:{adapter}`` (csv, tsv or parquet, patients x features), ``slides`` (bags.npy of packed features).
+        ``genomics:{adapter}`` (csv, tsv or parquet, patients x features), ``slides`` (bags.npy of packed features),
+        ``rois`` (rois.npy of regions).
     months
         Times at which survival is wanted.
     out
@@ -83,11 +85,15 @@ def log_hazards(bundle: Bundle, inputs: CohortInputs) -> np.ndarray:
     rows = [np.arange(len(inputs.patients))] * len(folds)
     device = torch.device("cpu")
     block = make_block(rows, [numbers[at] for at in zip(folds, inner, strict=True)], present, device)
-    slides = None
-    if bundle.scale is not None:
+    slides = regions = None
+    if "slides" in bundle.scales:
         width = bundle.settings.network.attention
-        slides = Instances(inputs.bags, inputs.patients.index, folds, width, device), bundle.scale
-    output = predict(bundle.network(), block, slides, torch.autocast("cpu", enabled=False))
+        slides = Instances(inputs.bags, inputs.patients.index, folds, width, device), bundle.scales["slides"]
+    if "rois" in bundle.scales:
+        own = bundle.settings.rois
+        pictures = Pictures(inputs.rois, inputs.patients.index, crop=own.crop, most=own.batch, device=device)
+        regions = pictures, bundle.scales["rois"]
+    output = predict(bundle.network(), block, torch.autocast("cpu", enabled=False), slides, regions)
     return output.log_hazard.double().numpy() - bundle.networks["centre"].to_numpy()[:, None]
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 from pathgptomic.survival.balance import BalanceSettings
 
-BRANCHES = ("genomics", "slides", "clinical")
+BRANCHES = ("genomics", "slides", "rois", "clinical")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ REDUCTIONS = {
     "cnv": Reduction(pca=16, scale=0.2),
     "mutations": Reduction(scale=0.2),
     "slides": Reduction(scale=0.3),
+    "rois": Reduction(scale=0.3),
     "genomics": Reduction(pca=64, scale=0.3),
 }
 
@@ -55,6 +56,8 @@ class NetworkSettings:
         MLP-B, which joins the two above where a model has both.
     slides
         Perceptron on a patient's pooled instances.
+    rois
+        Perceptron on the mean features of a patient's regions of interest.
     clinical
         Perceptron on the covariates. Without layers the branch is a linear Cox model, which balance cannot hold back:
         its only weights are those of the head.
@@ -74,6 +77,7 @@ class NetworkSettings:
     expression: tuple[int, ...] = (32,)
     joint: tuple[int, ...] = (16,)
     slides: tuple[int, ...] = (16,)
+    rois: tuple[int, ...] = (16,)
     clinical: tuple[int, ...] = (16,)
     attention: int = 32
     kronecker: int = 8
@@ -134,13 +138,42 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class RoiSettings:
+    """The image network that is trained on regions of interest (modality ``rois``).
+
+    Attributes
+    ----------
+    network
+        Name of a timm model.
+    weights
+        File of its pre-trained weights (safetensors, or a torch file of weights alone). Without one,
+        ``tf_efficientnet_lite0`` has the ImageNet weights that come with the software, others random ones.
+    crop
+        Side in pixels of what the network sees of a region.
+    frozen
+        Share of the network's layers, from the input on, that training leaves as they are.
+    learning_rate
+        Of the image network; what stands on top of it has that of `TrainingSettings`.
+    batch
+        Crops in memory at once. It changes no result beyond rounding.
+    """
+
+    network: str = "tf_efficientnet_lite0"
+    weights: str | None = None
+    crop: int = 512
+    frozen: float = 0.0
+    learning_rate: float = 1e-4
+    batch: int = 8
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """All settings of a model that is trained (not combined from others).
 
     Attributes
     ----------
     modalities
-        Of clinical, expression, cnv, mutations, slides and ``genomics:{adapter}``.
+        Of clinical, expression, cnv, mutations, slides, rois and ``genomics:{adapter}``.
     fusion
         ``concat`` or ``kronecker``.
     pooling
@@ -162,6 +195,7 @@ class ModelSettings:
     loss: LossSettings = field(default_factory=LossSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    rois: RoiSettings = field(default_factory=RoiSettings)
 
     @classmethod
     def from_dict(cls, values: Mapping) -> ModelSettings:
@@ -171,6 +205,7 @@ class ModelSettings:
             "loss": LossSettings,
             "network": NetworkSettings,
             "training": TrainingSettings,
+            "rois": RoiSettings,
         }
         known = {each.name for each in fields(cls)}
         kept = {key: value for key, value in values.items() if key in known and key not in {*parts, "features"}}
@@ -200,7 +235,7 @@ class ModelSettings:
         """Branch -> its encoders, in the order of `BRANCHES`; what balance compares."""
         found: dict[str, list[str]] = {}
         for encoder in self.encoders:
-            found.setdefault(encoder if encoder in ("slides", "clinical") else "genomics", []).append(encoder)
+            found.setdefault(encoder if encoder in BRANCHES else "genomics", []).append(encoder)
         return {name: tuple(found[name]) for name in BRANCHES if name in found}
 
 

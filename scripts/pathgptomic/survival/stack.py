@@ -138,6 +138,13 @@ def make_block(
     )
 
 
+def mark_rows(rows: np.ndarray, patients: int) -> np.ndarray:
+    """Return which patients stand in each network's `rows` [K, n] (-1 is padding), bool [K, patients]."""
+    found = np.zeros((len(rows), patients + 1), bool)
+    np.put_along_axis(found, rows, True, axis=1)  # padding marks the last column
+    return found[:, :patients]
+
+
 def gather_rows(table: Tensor, index: Tensor) -> Tensor:
     """Return the rows `index` [K, m] of `table` [K, n, p], as [K, m, p]."""
     return table.gather(1, index[..., None].expand(-1, -1, table.shape[2]))

@@ -12,19 +12,22 @@ from torch import Tensor
 from pathgptomic.seeds import torch_generator
 from pathgptomic.survival.balance import BalanceSettings, Branches, Modulation, Step, make_strategy
 from pathgptomic.survival.cox import cox_loss, shares
+from pathgptomic.survival.image_network import CachedPictures
 from pathgptomic.survival.modulate import add_noise, gradient_spread, scale_gradient, scale_step
 from pathgptomic.survival.network import FusionNetwork, Output
 from pathgptomic.survival.noise import Noise, draw_bytes
 from pathgptomic.survival.optimiser import make_optimiser
+from pathgptomic.survival.pictures import CHANGES, Pictures
 from pathgptomic.survival.pooling import CachedPool, Instances, Scale
 from pathgptomic.survival.risk_sets import RiskSets
 from pathgptomic.survival.settings import ModelSettings
-from pathgptomic.survival.stack import Block, gather_rows
+from pathgptomic.survival.stack import Block, gather_rows, mark_rows
 
 # an event that is alone at risk has share 1 in every branch and would only dilute the ratio
 _shares = functools.partial(shares, drop_alone=True)
 NEVER_SCALED = ("none", "auxiliary", "mmpareto")  # strategies whose coefficients are always 1
-ROWS, POOL, UNIFORM = 0, 1, 2  # what a network's random numbers of one step are for
+# what a network's random numbers of one step are for; 3 is for mini-batches
+ROWS, POOL, UNIFORM, PICTURES = 0, 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Trainer:
         [K] seed of each network's random numbers.
     slides
         The instances and their scale, if slides are pooled by attention.
+    rois
+        The regions and the scale of their features, if an image network reads them.
     """
 
     def __init__(
@@ -59,17 +64,23 @@ class Trainer:
         settings: ModelSettings,
         seeds: Sequence[int],
         slides: tuple[Instances, Scale] | None = None,
+        rois: tuple[Pictures, Scale] | None = None,
     ) -> None:
         # one branch has nothing to be balanced with
         balance = settings.balance if len(network.branches) > 1 else BalanceSettings("none")
-        self.network, self.settings, self.seeds, self.slides = network, settings, seeds, slides
+        self.network, self.settings, self.seeds = network, settings, seeds
+        self.slides, self.rois = slides, rois
         self.strategy = make_strategy(balance)
         self.teaches = bool(self.strategy.auxiliary_weight) or "gradients" in self.strategy.needs
         self.parameters = list(network.parameters())
         self.device = self.parameters[0].device
         # a branch without layers of its own has nothing to be held back: it stands in the head alone
         self.groups = {name: group for name, group in network.groups().items() if name and group}
-        self.optimise = make_optimiser(self.parameters, settings.training)
+        self.rates = learning_rates(network, settings)
+        self.optimisers = [
+            make_optimiser([each for each in self.parameters if self.rates[id(each)] == rate], settings.training, rate)
+            for rate in sorted(set(self.rates.values()))
+        ]
         self.noise_generators = [torch_generator(seed, "gradient", device=self.device.type) for seed in seeds]
         self.state: Branches = {}
         self.steps = 0
@@ -77,7 +88,7 @@ class Trainer:
     def step(self, batch: Block, risk_sets: RiskSets, epoch: int) -> StepResult:
         """Move every network once and say how; `risk_sets` are those of `batch`."""
         self.steps += 1
-        pool, tables = self._pooled(batch)
+        pools, tables = self._pooled(batch)
         with self.autocast():
             output = self.network(tables, batch.present, self._noise(batch))
         joint = cox_loss(output.log_hazard, risk_sets, ties=self.settings.loss.ties)
@@ -85,8 +96,8 @@ class Trainer:
         weight = self.strategy.auxiliary_weight or 1.0
         total = joint.sum() + (weight * sum(own.values()).sum() if own else 0)
         separate = "gradients" in self.strategy.needs
-        gradients = self._gradients(joint.sum() if separate else total, pool, keep=separate)
-        auxiliary = self._gradients(total - joint.sum(), pool) if separate else None
+        gradients = self._gradients(joint.sum() if separate else total, pools, keep=separate)
+        auxiliary = self._gradients(total - joint.sum(), pools) if separate else None
         modulation = self._modulation(output, risk_sets, own, gradients, auxiliary, epoch)
         self._set_gradients(gradients, auxiliary, modulation)
         update = self._move(modulation)
@@ -104,14 +115,24 @@ class Trainer:
         wanted = self.settings.training.amp and self.device.type == "cuda"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
 
-    def _pooled(self, batch: Block) -> tuple[CachedPool | None, dict[str, Tensor]]:
-        """Return the step's pooled slides, if attention pools them, and the tables with their rows."""
-        if self.slides is None:
-            return None, dict(batch.tables)
+    def _pooled(self, batch: Block) -> tuple[list[CachedPool | CachedPictures], dict[str, Tensor]]:
+        """Return what networks pool in this step (instances of slides, pictures), and the tables with its rows."""
+        pools, tables = [], dict(batch.tables)
+        if self.slides is not None:
+            pools.append(self._pool_slides(batch))
+            rows = torch.from_numpy(batch.rows).to(self.device).clamp_min(0)
+            tables["slides"] = gather_rows(pools[-1].pooled, rows)
+        if self.rois is not None:
+            pictures, scale = self.rois
+            changes = draw_bytes(self.seeds, self.steps, len(pictures.row), CHANGES, PICTURES).numpy()
+            with self.autocast():
+                pools.append(CachedPictures(self.network.images, pictures, batch.rows, changes))
+            tables["rois"] = pools[-1].table(batch.rows, scale)
+        return pools, tables
+
+    def _pool_slides(self, batch: Block) -> CachedPool:
         instances, scale = self.slides
-        rows = torch.from_numpy(batch.rows).to(self.device).clamp_min(0)
-        wanted = torch.zeros(instances.ranges.shape[1], dtype=torch.bool)
-        wanted[torch.from_numpy(batch.rows[batch.rows >= 0])] = True
+        wanted = mark_rows(batch.rows, instances.ranges.shape[1]).any(axis=0)
         keep, probability = None, self.settings.network.dropout
         if probability:
             width = self.network.pool.width
@@ -119,8 +140,7 @@ class Trainer:
             kept, exact = Noise(drawn).keep(width, probability)
             keep = kept.float() / (1 - exact)
         with self.autocast():
-            pool = CachedPool(self.network.pool, instances, scale, keep, wanted.numpy())
-        return pool, {**batch.tables, "slides": gather_rows(pool.pooled, rows)}
+            return CachedPool(self.network.pool, instances, scale, keep, wanted)
 
     def _noise(self, batch: Block) -> Noise | None:
         width = self.network.noise_width
@@ -139,14 +159,19 @@ class Trainer:
             log_hazards = self.network.own_log_hazards(embeddings)
         return {name: cox_loss(each, risk_sets, ties=self.settings.loss.ties) for name, each in log_hazards.items()}
 
-    def _gradients(self, loss: Tensor, pool: CachedPool | None, *, keep: bool = False) -> list[Tensor | None]:
+    def _gradients(
+        self, loss: Tensor, pools: Sequence[CachedPool | CachedPictures], *, keep: bool = False
+    ) -> list[Tensor | None]:
         """Return the gradient of `loss` in the order of the parameters, None where it does not depend on one."""
-        inputs = self.parameters if pool is None else [*self.parameters, pool.pooled]
+        inputs = [*self.parameters, *(pool.pooled for pool in pools)]
         found = list(torch.autograd.grad(loss, inputs, allow_unused=True, retain_graph=keep))
-        if pool is not None and (through := found.pop()) is not None:
+        found, through = found[: len(self.parameters)], found[len(self.parameters) :]
+        for pool, gradient in zip(pools, through, strict=True):
+            if gradient is None:
+                continue
             with self.autocast():  # the second pass is to be the first one again
-                passed_on = pool.backward(through)
-            of_pool = dict(zip(map(id, self.network.pool.parameters()), passed_on, strict=True))
+                passed_on = pool.backward(gradient)
+            of_pool = dict(zip(map(id, pool.pool.parameters()), passed_on, strict=True))
             found = [of_pool.get(id(each), one) for each, one in zip(self.parameters, found, strict=True)]
         return found
 
@@ -222,15 +247,24 @@ class Trainer:
     def _move(self, modulation: Modulation) -> Branches:
         """Let the optimiser step, hold branches back, and return how far each of them went, [K]."""
         before = {name: _flat(group) for name, group in self.groups.items()}
-        self.optimise()
-        balance, training = self.strategy.settings, self.settings.training
-        decay = training.learning_rate * training.weight_decay if balance.apply_to == "update" else 0.0
+        for optimise in self.optimisers:
+            optimise()
+        balance = self.strategy.settings
+        weight_decay = self.settings.training.weight_decay if balance.apply_to == "update" else 0.0
         length = {}
         for name, group in self.groups.items():
             if balance.apply_to != "grad" and balance.strategy not in NEVER_SCALED:
+                decay = [self.rates[id(each)] * weight_decay for each in group]
                 scale_step(group, _unflat(before[name], group), modulation.coefficients[name], decay=decay)
             length[name] = (_flat(group) - before[name]).norm(dim=1)
         return length
+
+
+def learning_rates(network: FusionNetwork, settings: ModelSettings) -> dict[int, float]:
+    """Return the learning rate of each parameter by its id: an image network that can see already takes small steps."""
+    rates = {id(each): settings.training.learning_rate for each in network.parameters()}
+    images = () if network.images is None else network.images.parameters()
+    return rates | {id(each): settings.rois.learning_rate for each in images}
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -21,8 +21,9 @@ from pathgptomic.files import atomic, remove, sha256_file
 from pathgptomic.survival.bundle import Bundle, cross_fitted, provenance, raw_features
 from pathgptomic.survival.chunks import Fitted, chunks, fit_chunk, network_shape
 from pathgptomic.survival.design import clinical_designs
+from pathgptomic.survival.image_network import ImageBase, make_base
 from pathgptomic.survival.inputs import CohortInputs, read_inputs
-from pathgptomic.survival.packing import pack, unpack
+from pathgptomic.survival.packing import pack, pack_scales, unpack, unpack_scales
 from pathgptomic.survival.pooling import Scale
 from pathgptomic.survival.predictions import write_predictions
 from pathgptomic.survival.settings import ModelSettings
@@ -52,7 +53,8 @@ def train_model(
     Parameters
     ----------
     paths
-        ``patients``, ``splits`` and a file for each modality, see `inputs.read_inputs`.
+        ``patients``, ``splits`` and a file for each modality, see `inputs.read_inputs`; ``image_weights`` is the file
+        that `rois.weights` names.
     covariates
         Covariates of the cohort file.
     settings
@@ -76,6 +78,7 @@ def train_model(
     inputs = read_inputs(paths, covariates, model.modalities)
     warn_of_bags(inputs, model)
     hashes = {name: sha256_file(path) for name, path in sorted(paths.items())}
+    images = make_base(model.rois, seed) if "rois" in model.modalities else None
     networks = members(inputs, seeds)
     logger.info(
         "%s: %d patients, %d deaths; %d networks, %d folds, %d seeds, on %s",
@@ -83,12 +86,12 @@ def train_model(
     )  # fmt: skip
     key = run_key(model, hashes, covariates, seeds, seed, where)
     folder = Path(predictions).parent / PARTS
-    fitted = fit_all(inputs, model, networks, seed=seed, device=where, folder=folder / key)
+    fitted = fit_all(inputs, model, networks, seed=seed, device=where, folder=folder / key, images=images)
     table = pd.concat([each.predictions for each in fitted], ignore_index=True)
     write_predictions(predictions, table)
     with atomic(history) as temporary:
         pd.concat([each.history for each in fitted], ignore_index=True).to_parquet(temporary)
-    make_bundle(inputs, model, fitted, table, provenance(inputs, seed, hashes)).save(weights, facts)
+    make_bundle(inputs, model, fitted, table, provenance(inputs, seed, hashes), images).save(weights, facts)
     remove(folder)
     epochs = pd.concat([each.networks for each in fitted]).query("inner == 0")["epoch"]
     logger.info("kept epochs: median %g, from %d to %d", epochs.median(), epochs.min(), epochs.max())
@@ -102,12 +105,13 @@ def fit_all(
     seed: int,
     device: torch.device,
     folder: Path | None = None,
+    images: ImageBase | None = None,
 ) -> list[Fitted]:
     """Fit all networks chunk by chunk; chunks that lie finished in `folder` are read, others are written there."""
     clinical = clinical_designs(inputs) if "clinical" in settings.modalities else {}
     features = raw_features(inputs, settings)
-    shape = network_shape(inputs, settings, clinical)
-    todo = list(chunks(networks, inputs, settings, shape, device))
+    shape = network_shape(inputs, settings, clinical, images)
+    todo = list(chunks(networks, inputs, settings, shape, device, images))
     fitted = []
     for number, chunk in enumerate(todo, 1):
         part = None if folder is None else folder / f"chunk{number}of{len(todo)}"
@@ -116,28 +120,38 @@ def fit_all(
             fitted.append(read_part(part, features))
             continue
         label = f"folds {chunk[0].fold}-{chunk[-1].fold}"
-        fitted.append(fit_chunk(inputs, settings, chunk, clinical, shape, seed=seed, device=device, label=label))
+        about = {"seed": seed, "device": device, "label": label, "images": images}
+        fitted.append(fit_chunk(inputs, settings, chunk, clinical, shape, **about))
         if part is not None:
             write_part(part, fitted[-1], features)
     return fitted
 
 
 def make_bundle(
-    inputs: CohortInputs, settings: ModelSettings, fitted: Sequence[Fitted], predictions: pd.DataFrame, facts: Mapping
+    inputs: CohortInputs,
+    settings: ModelSettings,
+    fitted: Sequence[Fitted],
+    predictions: pd.DataFrame,
+    facts: Mapping,
+    images: ImageBase | None = None,
 ) -> Bundle:
     """Join the chunks to the model bundle."""
     designs = {at: design for each in fitted for at, design in each.designs.items()}
     clinical = {at: design.parts.get("clinical") for at, design in designs.items()}
     baseline, percentiles = cross_fitted(predictions, inputs)
     first = fitted[0]
-    scale = {name: torch.cat([each.scale[name] for each in fitted]) for name in first.scale}
+    scales = {name: [each.scales[name] for each in fitted] for name in first.scales}
     return Bundle(
         settings=settings,
-        shape=network_shape(inputs, settings, clinical),
+        shape=network_shape(inputs, settings, clinical, images),
         networks=pd.concat([each.networks for each in fitted], ignore_index=True),
         weights={name: torch.cat([each.weights[name] for each in fitted]) for name in first.weights},
         designs=designs,
-        scale=Scale(**scale) if scale else None,
+        scales={
+            name: Scale(torch.cat([one.mean for one in each]), torch.cat([one.sd for one in each]))
+            for name, each in scales.items()
+        },
+        images={} if images is None else images.shared(),
         features=raw_features(inputs, settings),
         linear=inputs.linear,
         covariates=inputs.covariates,
@@ -186,7 +200,7 @@ def write_part(part: Path, fitted: Fitted, features: Mapping[str, tuple[str, ...
         for name in TABLES:
             getattr(fitted, name).to_parquet(folder / f"{name}.parquet")
         tensors, state = pack(fitted.designs, features)
-        for name, each in (("weights", fitted.weights), ("designs", tensors), ("scale", fitted.scale)):
+        for name, each in (("weights", fitted.weights), ("designs", tensors), ("scales", pack_scales(fitted.scales))):
             stored = save({key: tensor.contiguous() for key, tensor in each.items()})
             (folder / f"{name}.safetensors").write_bytes(stored)
         (folder / "designs.json").write_text(json.dumps(state), encoding="utf-8")
@@ -195,6 +209,6 @@ def write_part(part: Path, fitted: Fitted, features: Mapping[str, tuple[str, ...
 def read_part(part: Path, features: Mapping[str, tuple[str, ...]]) -> Fitted:
     """Read what :func:`write_part` wrote."""
     tables = {name: pd.read_parquet(part / f"{name}.parquet") for name in TABLES}
-    weights, tensors, scale = (load_file(part / f"{name}.safetensors") for name in ("weights", "designs", "scale"))
+    weights, tensors, scales = (load_file(part / f"{name}.safetensors") for name in ("weights", "designs", "scales"))
     state = json.loads((part / "designs.json").read_text(encoding="utf-8"))
-    return Fitted(**tables, weights=weights, designs=unpack(tensors, state, features), scale=scale)
+    return Fitted(**tables, weights=weights, designs=unpack(tensors, state, features), scales=unpack_scales(scales))

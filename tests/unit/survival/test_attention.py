@@ -49,7 +49,7 @@ def test_weights_are_those_of_networks_that_did_not_see_the_patient(trained, coh
         x = torch.from_numpy(np.array(bags.bag(fold, patient))).float()
         expected = []
         for k in np.flatnonzero(bundle.networks["fold"] == fold):
-            x_k = (x - bundle.scale.mean[k]) / bundle.scale.sd[k]
+            x_k = (x - bundle.scales["slides"].mean[k]) / bundle.scales["slides"].sd[k]
             h = torch.relu(x_k @ pool.embed.weight[k] + pool.embed.bias[k])
             gate = torch.sigmoid(h @ pool.gate.weight[k] + pool.gate.bias[k])
             score = (torch.tanh(h @ pool.value.weight[k] + pool.value.bias[k]) * gate) @ pool.score.weight[k]

@@ -259,7 +259,7 @@ def test_weight_decay_is_scaled_with_the_learning_rate_or_acts_in_full(apply_to)
     optimiser = torch.optim.AdamW([weight], lr=rate, weight_decay=decay)
     weight.grad = torch.ones_like(weight)
     optimiser.step()
-    scale_step([weight], [start], tensor(0.25, 1.0), decay=rate * decay if apply_to == "update" else 0.0)
+    scale_step([weight], [start], tensor(0.25, 1.0), decay=[rate * decay] if apply_to == "update" else None)
     moved = (weight - start).flatten().tolist()
     loss_part, decay_part = -rate, -rate * decay * 3
     assert moved[1] == pytest.approx(loss_part + decay_part, abs=1e-8)
