@@ -68,6 +68,14 @@ def test_the_slurm_profile_resolves_from_the_root(fresh: Path):
     assert {"build_gdc_cohort", "embed_slides", "train_model", "evaluate_models", "write_report"} <= plan.keys()
 
 
+def test_regions_are_cut_only_where_a_model_reads_them(fresh: Path):
+    targets = [f"results/demo/models/rois-{name}/predictions.tsv" for name in ("balanced", "plain", "alone")]
+    plan = planned(snakemake("-n", "--configfile", "config/rois.yaml", "--", *targets, folder=fresh))
+    assert (plan["crop_rois"], plan["train_model"]) == (1, 3)
+    assert "embed_slides" not in plan
+    assert "crop_rois" not in planned(snakemake("-n", folder=fresh))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentences"),
     [

@@ -41,11 +41,20 @@ def test_branches_gather_modalities():
     settings = ModelSettings(("slides", "mutations", "genomics:mixup", "clinical", "cnv"))
     assert settings.encoders["snn"] == ("cnv", "mutations")
     assert list(settings.branches) == ["genomics", "slides", "clinical"]
+    assert list(ModelSettings(("rois", "cnv")).branches) == ["genomics", "rois"]
     assert settings.branches["genomics"] == ("snn", "genomics:mixup")
     assert settings.reduction("genomics:mixup").pca == 64
 
 
-COHORT = {"modalities": ["clinical", "expression", "cnv"], "covariates": {"age": "numeric"}}
+COHORT = {
+    "modalities": ["clinical", "expression", "cnv"],
+    "covariates": {"age": "numeric"},
+    "source": "tables",
+    "tables": {"slides": None},
+    "slides": {"rois": None},
+}
+SLIDES = {"rois": {"size": 256}, "keep_slides": True}
+ROIS = {"modalities": ["rois"], "rois": {"crop": 128}}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,9 @@ COHORT = {"modalities": ["clinical", "expression", "cnv"], "covariates": {"age":
         ({"a": {"modalities": ["cnv", "expression"], "fusion": "kronecker"}}, {}, "has the one branch genomics"),
         ({"a": {"modalities": ["cnv"], "pooling": "attention"}}, {}, "pools by attention but reads no slides"),
         ({"a": {"modalities": ["slides"]}}, {}, "cohort here has no slides, which survival.models.a reads"),
+        ({"a": ROIS}, {}, "cohort here has no regions of interest, which survival.models.a reads; name a folder"),
+        ({"a": {"modalities": ["rois"]}}, {}, "survival.models.a.rois.crop is 512, larger than the regions"),
+        ({"a": {**ROIS, "rois": {"weights": "gone.pth"}}}, {}, "there is no file gone.pth; correct survival.models.a"),
         ({"a": {"modalities": ["genomics:x"]}}, {}, "genomics.adapters has no 'x'"),
         (
             {"a": {"modalities": ["cnv"], "balance": {"rho": "literal", "aggregate": "mean"}}},
@@ -76,7 +88,7 @@ COHORT = {"modalities": ["clinical", "expression", "cnv"], "covariates": {"age":
     ],
 )
 def test_checks_say_what_is_wrong(schema, models, others, sentence):
-    config = {"survival": section(schema, models, **others)}
+    config = {"survival": section(schema, models, **others), "slides": SLIDES}
     assert any(sentence in each for each in errors(config, {"here": COHORT}))
 
 
@@ -85,10 +97,18 @@ def test_a_sound_configuration_passes(schema):
         "a": {"modalities": ["clinical", "cnv", "expression"], "fusion": "kronecker"},
         "b": {"modalities": ["genomics:mixup"]},
         "c": {"combine": ["a", "clinical-cox"], "weights": "fitted"},
+        "d": ROIS,
     }
     predict = {"model": "b", "cohort": "here", "tables": {"genomics:mixup": "x.parquet"}}
     config = {"survival": section(schema, models, predict=predict), "genomics": {"adapters": {"mixup": {}}}}
-    assert errors(config, {"here": COHORT}) == []
+    config["slides"] = SLIDES
+    pictures = {**COHORT, "slides": {"rois": "pictures"}}
+    drawn = {**COHORT, "modalities": [*COHORT["modalities"], "slides"], "tables": {"slides": {"images": "svs"}}}
+    cohorts = {"here": pictures, "drawn": drawn, "gdc": {**drawn, "source": "gdc"}}
+    assert errors(config, cohorts) == []
+    config["slides"] = {**SLIDES, "keep_slides": False}
+    (sentence,) = errors(config, cohorts)
+    assert sentence.startswith("slides.keep_slides is false, but survival.models.d draws its regions from the slides")
 
 
 def test_a_cohort_without_what_a_baseline_reads_is_named(schema):
