@@ -314,6 +314,7 @@ rule write_report:
         facts=run_facts,
         benchmarks="benchmarks/{cohort}",
         inserts=report_pictures,
+        slide_pictures=slide_pictures,
         code=code_digest(
             "write_report",
             "report/template.html",

@@ -16,6 +16,7 @@ with job(snakemake.log[0]):
         data=snakemake.input.data,
         benchmarks=snakemake.params.benchmarks,
         inserts=snakemake.params.inserts,
+        slide_pictures=snakemake.params.slide_pictures,
         out=snakemake.output.report,
         text=snakemake.output.text,
     )

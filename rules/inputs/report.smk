@@ -1,6 +1,7 @@
 # What the rules of ../report.smk read and are told: named functions of their wildcards.
 from pathgptomic.cohort.files import table_files
 from pathgptomic.report.catalogue import catalogue
+from pathgptomic.report.slides_view import heatmap_caption
 
 CATALOGUE = catalogue(CONFIG["survival"])
 HEADLINE = next(iter(CATALOGUE))
@@ -52,10 +53,12 @@ def cohort_subgroups(wildcards):
 
 
 def report_files(wildcards):
-    """Return the files that only some cohorts have: facts of the image inputs, bundle of the first model."""
+    """Return the files that only some cohorts have: facts of slides and image inputs, bundle of the first model."""
     files = {}
     if "slides" in COHORTS[wildcards.cohort]["modalities"]:
         files["bags"] = "results/{cohort}/slides/bags.json"
+    if wildcards.cohort in WITH_SLIDES:
+        files["slides"] = "results/{cohort}/slides/slides.json"
     if CATALOGUE[HEADLINE]["trained"]:
         files["bundle"] = f"results/{{cohort}}/models/{HEADLINE}/bundle/model.json"
     return files
@@ -72,17 +75,44 @@ def report_data(wildcards):
     ]
 
 
+def heatmap_model(wildcards):
+    """Return the first model of the report that weighs the tiles of slides read here, or nothing."""
+    weighing = [
+        model
+        for model in cohort_catalogue(wildcards)
+        if model in POOLED_BY_ATTENTION and "slides" in MODELS[model]["modalities"]
+    ]
+    return weighing[0] if weighing and wildcards.cohort in WITH_SLIDES else ""
+
+
+def slide_pictures(wildcards):
+    """Return the pictures of slides that were read here: what was read of each, and where a model looked."""
+    if wildcards.cohort not in WITH_SLIDES:
+        return []
+    folder = f"results/{wildcards.cohort}/slides"
+    sheet = {
+        "path": f"{folder}/contact_sheet.jpg",
+        "title": "Contact sheet of the slides",
+        "caption": "Slides of the cohort, lost ones first: tissue is outlined in black, every tile is framed in the "
+        "colour of what became of it, and the number below is that of the tiles read.",
+    }
+    model = heatmap_model(wildcards)
+    if not model:
+        return [sheet]
+    heatmaps = {
+        "path": f"{folder}/heatmaps/{model}.jpg",
+        "title": "Attention of a model on the slides",
+        "caption": heatmap_caption(
+            CATALOGUE[model]["title"], COHORTS[wildcards.cohort]["simulate"]
+        )
+        + f" One picture a patient lies in {folder}/heatmaps/{model}/.",
+    }
+    return [sheet, heatmaps]
+
+
 def report_pictures(wildcards):
-    """Return the pictures of earlier stages: slides that were read here, bulk beside the mixtures of adapters in use."""
+    """Return the pictures of other stages: bulk beside the mixtures of adapters in use."""
     pictures = []
-    if wildcards.cohort in WITH_SLIDES:
-        sheet = f"results/{wildcards.cohort}/slides/contact_sheet.jpg"
-        caption = (
-            "Slides of the cohort: what was read of each, and why the rest was not."
-        )
-        pictures.append(
-            {"path": sheet, "title": "Contact sheet of the slides", "caption": caption}
-        )
     for reference in references_in_use():
         figure = f"results/{wildcards.cohort}/genomics/mixtures/{reference}.svg"
         caption = "Bulk profiles beside the mixtures of single cells that the adapter was trained on."
@@ -111,7 +141,8 @@ def references_in_use():
 
 def picture_files(wildcards):
     """Return the files of the pictures of earlier stages."""
-    return [picture["path"] for picture in report_pictures(wildcards)]
+    pictures = slide_pictures(wildcards) + report_pictures(wildcards)
+    return [picture["path"] for picture in pictures]
 
 
 def report_cohort(wildcards):

@@ -25,6 +25,7 @@ from pathgptomic.report.result_tables import (
     risk_group_grid,
     within_grid,
 )
+from pathgptomic.report.slides_view import slides_section
 from pathgptomic.report.study import Study, read_study
 from pathgptomic.report.svg import Drawing, load_drawing
 from pathgptomic.report.text import summary_text
@@ -47,6 +48,7 @@ def write_report(
     data: Sequence[str | Path],
     benchmarks: str | Path,
     inserts: Sequence[Mapping[str, str]],
+    slide_pictures: Sequence[Mapping[str, str]],
     out: str | Path,
     text: str | Path,
 ) -> None:
@@ -56,7 +58,7 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained.
+        trained; ``slides`` (slides.json) where slides were read.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
@@ -73,6 +75,8 @@ def write_report(
         Folder of the cohort's benchmark files; it may be missing.
     inserts
         Pictures of earlier stages: ``path``, ``title`` (read aloud) and ``caption``.
+    slide_pictures
+        The same of the slides, for their own section.
     out, text
         The HTML file and the text file to write.
     """
@@ -82,6 +86,7 @@ def write_report(
         figures=_figures(study, Path(figures), Path(out).parent),
         tables=_tables(study, facts, data, benchmarks, files.get("bundle")),
         inserts=[_inserted(insert) for insert in inserts],
+        slides=_slides(files.get("slides"), slide_pictures),
     )
     size = len(page.encode())
     if size > LARGEST:
@@ -212,6 +217,10 @@ def _tables(
         "numbers": [grid for grid in numbers if grid is not None],
         "facts": [grid for grid in costs if grid is not None and grid.rows],
     }
+
+
+def _slides(facts: str | Path | None, pictures: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+    return slides_section(facts) | {"pictures": [_inserted(each) for each in pictures]} if facts else None
 
 
 def _inserted(insert: Mapping[str, str]) -> dict[str, str]:

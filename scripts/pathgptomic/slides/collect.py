@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from pathgptomic.files import atomic
-from pathgptomic.slides.overlay import contact_sheet, write_picture
+from pathgptomic.slides.overlay import COLOURS, contact_sheet, write_picture
 from pathgptomic.slides.quality import REASONS
 
 log = logging.getLogger(__name__)
 
 LOST = ("failed", "skipped")
-SHEET = 60  # slides on the contact sheet: every one that was lost, and the first of the others
+SHEET = 48  # slides on the contact sheet: every one that was lost, and the first of the others
 
 
 def collect_slides(
@@ -70,6 +70,7 @@ def collect_slides(
         "mpp_source": asked["mpp_source"].value_counts().to_dict(),
         "reader": asked["reader"].value_counts().to_dict(),
         "lost": lost[["slide_id", "status", "reason"]].to_dict("records"),
+        "colours": {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in COLOURS.items()},
     }
     with atomic(facts_out) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -95,5 +96,5 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _caption(row: object) -> str:
-    name = row.slide_id if len(row.slide_id) <= 24 else f"{row.slide_id[:23]}~"
-    return f"{name} {int(row.tiles)}" if row.status in ("ok", "empty") else f"{name} {row.status}"
+    name = row.slide_id.partition(".")[0][-24:]  # what comes after a barcode is a UUID
+    return f"{name}   {int(row.tiles)} tiles" if row.status in ("ok", "empty") else f"{name}   {row.status}"

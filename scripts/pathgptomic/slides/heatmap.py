@@ -17,19 +17,19 @@ from pathgptomic.slides.overlay import contact_sheet, write_picture
 
 log = logging.getLogger(__name__)
 
-SHEET = 24  # patients on the sheet for the report
+ROW = 6  # patients on each row of the sheet: of highest and of lowest risk
 
 
 def draw_heatmaps(
     *, attention: str, bags: str, slides: str, features: str, thumbnails: str, folder_out: str, sheet_out: str
 ) -> None:
-    """Draw one PNG a patient, and a sheet of the first ones.
+    """Draw one PNG a patient, and a sheet of the first and the last ones.
 
     Parameters
     ----------
     attention
         Table (parquet) of the survival stage: patient_id, row (of ``bags.npy``), weight; weights of networks that did
-        not see the patient, summing to 1 over the patient's rows. Patients are drawn in its order.
+        not see the patient, summing to 1 over the patient's rows. Patients come in its order, from high to low risk.
     bags
         ``bags.tsv``.
     slides, features, thumbnails
@@ -40,12 +40,14 @@ def draw_heatmaps(
     Raises
     ------
     ValueError
-        If the rows of a patient are not those of the patient's slides.
+        If there is nothing to draw, or the rows of a patient are not those of the patient's slides.
     """
     weights = pd.read_parquet(attention)
     ranges = pd.read_csv(bags, sep="\t", dtype={"patient_id": str}).set_index("patient_id")
     table = pd.read_csv(slides, sep="\t", dtype={"slide_id": str, "patient_id": str})
     table = table[table["status"] == "ok"].sort_values("slide_id")
+    if weights.empty:
+        raise ValueError(f"{attention} holds no patient; no heatmap can be drawn")
     drawn: list[tuple[str, Path]] = []
     with atomic(folder_out) as folder:
         folder.mkdir()
@@ -60,7 +62,13 @@ def draw_heatmaps(
                 )
             drawn.append((str(patient), folder / f"{patient}.png"))
             write_picture(drawn[-1][1], patient_picture(tiles, ranks(values), Path(thumbnails)))
-        write_picture(sheet_out, contact_sheet(drawn[:SHEET]))
+        write_picture(sheet_out, contact_sheet(ends(drawn), columns=ROW, side=256))
+
+
+def ends(drawn: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Return the first and the last patients, a row each, with their places in the order of risk as captions."""
+    placed = [(f"{name}   risk {place} of {len(drawn)}", path) for place, (name, path) in enumerate(drawn, 1)]
+    return placed if len(placed) <= 2 * ROW else placed[:ROW] + placed[-ROW:]
 
 
 def read_tiles(slide_ids: pd.Series, features: Path) -> dict[str, dict]:
@@ -72,6 +80,7 @@ def read_tiles(slide_ids: pd.Series, features: Path) -> dict[str, dict]:
                 "coords": file["coords"][...],
                 "side": float(file.attrs["side_level0"]),
                 "scale": float(file.attrs["thumbnail_scale"]),
+                "extent": (int(file.attrs["height"]), int(file.attrs["width"])),
             }
     return tiles
 
@@ -88,15 +97,16 @@ def patient_picture(tiles: Mapping[str, Mapping], values: np.ndarray, thumbnails
     Parameters
     ----------
     tiles
-        Slide -> `coords` (n, 2) and `side` in level-0 pixels, and `scale`, the level-0 pixels of a thumbnail pixel.
+        Slide -> `coords` (n, 2), `side` and `extent` (height, width) in level-0 pixels, and `scale`, the level-0 pixels
+        of a thumbnail pixel.
     values
         0 to 1 for all tiles, in the order of `tiles`.
     thumbnails
-        Folder of ``<slide_id>.jpg``.
+        Folder of ``<slide_id>.jpg``; tiles of a slide that has none are drawn on white.
     """
     pictures, at = [], 0
     for slide_id, slide in tiles.items():
-        picture = cv2.cvtColor(cv2.imread(str(thumbnails / f"{slide_id}.jpg")), cv2.COLOR_BGR2RGB)
+        picture = _background(thumbnails / f"{slide_id}.jpg", slide)
         count = len(slide["coords"])
         pictures.append(
             paint(picture, slide["coords"] / slide["scale"], slide["side"] / slide["scale"], values[at : at + count])
@@ -105,6 +115,13 @@ def patient_picture(tiles: Mapping[str, Mapping], values: np.ndarray, thumbnails
     height = max(picture.shape[0] for picture in pictures)
     padded = [np.pad(p, ((0, height - p.shape[0]), (0, 8), (0, 0)), constant_values=255) for p in pictures]
     return np.concatenate(padded, axis=1)
+
+
+def _background(path: Path, slide: Mapping) -> np.ndarray:
+    if path.is_file():
+        return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    log.warning("%s is gone, its tiles are drawn on white", path)
+    return np.full((*(round(length / slide["scale"]) for length in slide["extent"]), 3), 255, np.uint8)
 
 
 def paint(picture: np.ndarray, corners: np.ndarray, side: float, values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from pathgptomic.files import atomic
 from pathgptomic.slides.overview import Overview
@@ -22,6 +23,7 @@ COLOURS = {
     "unreadable": (213, 94, 0),
 }
 LONG_SIDE = 1024
+CAPTION = 20  # pixels below each picture of a sheet
 
 
 def thumbnail(overview: Overview) -> tuple[np.ndarray, float]:
@@ -69,7 +71,7 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
             raise OSError(f"the picture {path} could not be written")
 
 
-def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 6, side: int = 256) -> np.ndarray:
+def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 8, side: int = 192) -> np.ndarray:
     """Lay out named pictures in rows; pictures that are missing are left grey.
 
     Parameters
@@ -79,24 +81,22 @@ def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 
     columns, side
         Pictures a row and their side in pixels.
     """
-    caption = 18
     rows = max(1, -(-len(pictures) // columns))
-    sheet = np.full((rows * (side + caption), columns * side, 3), 255, np.uint8)
-    for number, (name, path) in enumerate(pictures):
-        row, column = divmod(number, columns)
-        top, left = row * (side + caption), column * side
+    sheet = np.full((rows * (side + CAPTION), columns * side, 3), 255, np.uint8)
+    places = [divmod(number, columns) for number in range(len(pictures))]
+    for (row, column), (_, path) in zip(places, pictures, strict=True):
+        top, left = row * (side + CAPTION), column * side
         cell = sheet[top : top + side, left : left + side]
         picture = cv2.imread(str(path)) if Path(path).is_file() else None
         if picture is None:
             cell[2:-2, 2:-2] = 225
-        else:
-            zoom = (side - 4) / max(picture.shape[:2])
-            small = cv2.resize(
-                cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA
-            )
-            height, width = small.shape[:2]
-            cell[2 : 2 + height, 2 : 2 + width] = small
-        cv2.putText(
-            sheet, name, (left + 3, top + side + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (40, 40, 40), 1, cv2.LINE_AA
-        )
-    return sheet
+            continue
+        zoom = (side - 4) / max(picture.shape[:2])
+        small = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)[..., ::-1]
+        height, width = small.shape[:2]
+        cell[2 : 2 + height, 2 : 2 + width] = small
+    canvas = Image.fromarray(sheet)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    for (row, column), (name, _) in zip(places, pictures, strict=True):
+        pen.text((column * side + 3, row * (side + CAPTION) + side + 1), name, (60, 60, 60), font)
+    return np.asarray(canvas)

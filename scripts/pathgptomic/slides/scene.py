@@ -1,4 +1,4 @@
-"""The scene that a synthetic slide shows: tissue of a stated nuclear density, glass, holes, pen, blur and a fold.
+"""The scene that a synthetic slide shows: tumour of a stated nuclear density, stroma, glass, holes, pen, blur, a fold.
 
 It is kept at 1/32 of the resolution, so that segmentation and quality measures can be held to a truth, and painted
 one rectangle at a time, so that a slide of any size fits in memory.
@@ -13,16 +13,17 @@ import numpy as np
 
 from pathgptomic.seeds import rng
 
-GLASS, TISSUE, PEN, BLUR, FOLD = range(5)  # classes of the scene
+GLASS, TISSUE, PEN, BLUR, FOLD, STROMA = range(6)  # classes of the scene; TISSUE has the stated density
 SCALE = 32  # level-0 pixels per pixel of the scene
 PATCH = 1024  # side of the drawn texture, in level-0 pixels
 ATLAS = 2 * PATCH  # side of the periodic textures: the drawn one and its mirror images
+STROMA_DENSITY = 1500.0  # nuclei per square millimetre, alike on every slide
 PEN_COLOURS = ((35, 60, 160), (30, 120, 60), (25, 25, 30), (190, 30, 45))  # blue, green, black, red
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a slide shows: `classes` (height / 32, width / 32) of GLASS..FOLD, and the textures to paint them with."""
+    """What a slide shows: `classes` (height / 32, width / 32) of GLASS..STROMA, and the textures to paint them with."""
 
     width: int
     height: int
@@ -80,6 +81,7 @@ def make_scene(
     density: float,
     seed: int,
     tissue: float = 0.45,
+    stroma: float = 0.0,
     pen: bool = True,
     blur: bool = True,
     fold: bool = True,
@@ -94,31 +96,49 @@ def make_scene(
     mpp
         Microns per pixel of level 0: it sets the size of a nucleus.
     density
-        Nuclei per square millimetre of tissue.
+        Nuclei per square millimetre of tumour.
     tissue
         Share of the slide covered by tissue; 0 for an empty slide.
+    stroma
+        Share of the tissue that is no tumour but stroma, which has few nuclei on every slide.
     texture
         A real picture of tissue (h, w, 3), mirrored over the slide instead of drawn nuclei.
     """
     random = rng(seed, "slide layout")
     shape = (max(2, -(-height // SCALE)), max(2, -(-width // SCALE)))
     classes, colours = _islands(shape, tissue, random), np.zeros((*shape, 3), np.uint8)
+    if stroma:
+        _mark_stroma(classes, stroma, rng(seed, "slide compartments"))
     if classes.any():
         _draw_on_tissue(classes, random, blur, fold)
     if pen:
         _draw_pen(classes, colours, random)
-    return Scene(width, height, classes, colours, _textures(mpp, density, seed, texture))
+    textures = _textures(mpp, density, seed, texture)
+    if stroma:
+        textures[STROMA] = _mirror(_whole(_nuclei(mpp, STROMA_DENSITY, rng(seed, "slide stroma"))))
+    return Scene(width, height, classes, colours, textures)
 
 
 def _islands(shape: tuple[int, int], tissue: float, random: np.random.Generator) -> np.ndarray:
     """Cut a smooth random field at the height that leaves the wanted share of tissue, away from the edges."""
-    field_ = cv2.GaussianBlur(random.standard_normal(shape).astype(np.float32), (0, 0), max(1.0, max(shape) / 14))
+    field_ = _smooth_field(shape, random)
     edge = np.minimum.outer(_edge_distance(shape[0]), _edge_distance(shape[1])).astype(np.float32)
     field_ = field_ / max(float(field_.std()), 1e-9) + 2.5 * np.minimum(edge / 0.12, 1)
     classes = np.full(shape, GLASS, np.uint8)
     if tissue > 0:
         classes[field_ > np.quantile(field_, 1 - tissue)] = TISSUE
     return classes
+
+
+def _mark_stroma(classes: np.ndarray, share: float, random: np.random.Generator) -> None:
+    """Make the lowest parts of a smooth random field over the tissue stroma."""
+    field_, inside = _smooth_field(classes.shape, random), classes == TISSUE
+    if inside.any():
+        classes[inside & (field_ <= np.quantile(field_[inside], share))] = STROMA
+
+
+def _smooth_field(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    return cv2.GaussianBlur(random.standard_normal(shape).astype(np.float32), (0, 0), max(1.0, max(shape) / 14))
 
 
 def _draw_on_tissue(classes: np.ndarray, random: np.random.Generator, blur: bool, fold: bool) -> None:
@@ -167,7 +187,11 @@ def _textures(mpp: float, density: float, seed: int, texture: np.ndarray | None)
     unfocused = cv2.GaussianBlur(tissue, (0, 0), 2.5 / mpp)
     folded = 255 * (tissue / 255) ** 2.4  # twice and more of the optical density
     pictures = {GLASS: glass, TISSUE: tissue, BLUR: unfocused, FOLD: folded}
-    return {kind: _mirror(picture.round().clip(0, 255).astype(np.uint8)) for kind, picture in pictures.items()}
+    return {kind: _mirror(_whole(picture)) for kind, picture in pictures.items()}
+
+
+def _whole(picture: np.ndarray) -> np.ndarray:
+    return picture.round().clip(0, 255).astype(np.uint8)
 
 
 def _mirror(texture: np.ndarray) -> np.ndarray:
