@@ -47,15 +47,15 @@ def slides_section(path: str | Path) -> dict[str, Any]:
 def heatmap_caption(title: str, simulated: bool) -> str:
     """Say what the sheet of a model's heatmaps shows and what it cannot show."""
     caption = (
-        f"Where the model \u201c{title}\u201d looked: the patients of highest predicted risk first, those of lowest last. "
-        "Among a patient's tiles yellow ones had most weight and dark ones least (ranks, not amounts). The weights are "
-        "the mean of the networks that tested the patient, none of which was fitted on that patient. Attention says "
-        "what a network pooled, not what causes the risk."
+        f"Where the model \u201c{title}\u201d looked: the patients of highest predicted risk first, those of lowest "
+        "last. Among a patient's tiles yellow ones had most weight and dark ones least (ranks, not amounts). The "
+        "weights are the mean of the networks that tested the patient, none of which was fitted on that patient. "
+        "Attention says what a network pooled, not what causes the risk."
     )
     planted = (
-        " In this simulated cohort the nuclear density of the tumour carries the risk and stroma has few nuclei in every "
-        "patient: a map can show whether the network prefers tumour to stroma, and cannot show more, since the tumour of "
-        "a slide is equally dense everywhere."
+        " In this simulated cohort the nuclear density of the tumour carries the risk and stroma has few nuclei in "
+        "every patient: a map can show whether the network tells tumour from stroma, and no more than that, since the "
+        "tumour of a slide is equally dense everywhere."
     )
     return caption + planted * bool(simulated)
 
