@@ -1,4 +1,8 @@
-"""Features of single slides, without a workflow: ``python -m pathgptomic.slides SLIDE ... --out FOLDER``."""
+"""Features of single slides, without a workflow: ``python -m pathgptomic.slides SLIDE ... --out FOLDER``.
+
+FOLDER gets slides.tsv (what became of each slide) and, named by slide, embedded/ (HDF5 as CLAM and TRIDENT write it),
+overlays/ (which tiles were read, and why others were not), thumbnails/ and tissue/ (outlines for QuPath).
+"""
 
 import argparse
 import logging
@@ -13,7 +17,9 @@ from pathgptomic.slides.embed import embed_slides
 
 def main(arguments: list[str]) -> int:
     """Encode slides named on the command line; return 1 if one of them could not be used."""
-    parser = argparse.ArgumentParser(prog="python -m pathgptomic.slides", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pathgptomic.slides", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("slides", nargs="+", type=Path, help="slide files of any format that OpenSlide reads")
     parser.add_argument("--out", type=Path, default=Path("slides"), help="folder for features and pictures")
     parser.add_argument("--encoder", default="efficientnet-lite0", help="name of the registry, or timm:MODEL")
@@ -23,14 +29,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--backend", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
-    table = pd.DataFrame({"slide_id": [path.stem for path in chosen.slides], "path": map(str, chosen.slides)})
+    names = pd.Series([path.stem for path in chosen.slides])
+    if names.duplicated().any():
+        parser.error(f"two slides are named {names[names.duplicated()].iloc[0]}; their features would be one file")
+    try:
+        _embed(chosen, names)
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    result = pd.read_csv(chosen.out / "slides.tsv", sep="\t", keep_default_na=False)
+    for row in result.itertuples():
+        logging.info("%s: %s %s", row.slide_id, row.status, row.reason or f"{row.tiles} tiles in {row.features}")
+    return int(not result["status"].isin(["ok", "empty"]).all())
+
+
+def _embed(chosen: argparse.Namespace, names: pd.Series) -> None:
+    """Write the tables that the workflow would have, and embed the slides as one batch of it."""
     with tempfile.TemporaryDirectory() as folder:
         listed, overrides = Path(folder) / "slides.tsv", Path(folder) / "mpp.tsv"
-        table.assign(patient_id=table["slide_id"]).to_csv(listed, sep="\t", index=False)
+        table = pd.DataFrame({"slide_id": names, "patient_id": names, "path": [str(path) for path in chosen.slides]})
+        table.to_csv(listed, sep="\t", index=False)
         table.assign(mpp=chosen.mpp).to_csv(overrides, sep="\t", index=False)
         embed_slides(
             slides=str(listed),
-            overrides=str(overrides) if chosen.mpp else None,
+            overrides=None if chosen.mpp is None else str(overrides),
             settings=SETTINGS | {"encoder": chosen.encoder, "backend": chosen.backend},
             weights=chosen.weights,
             batch=0,
@@ -39,10 +60,6 @@ def main(arguments: list[str]) -> int:
             folder=str(chosen.out),
             table_out=str(chosen.out / "slides.tsv"),
         )
-    result = pd.read_csv(chosen.out / "slides.tsv", sep="\t", keep_default_na=False)
-    for row in result.itertuples():
-        logging.info("%s: %s %s", row.slide_id, row.status, row.reason or f"{row.tiles} tiles in {row.features}")
-    return int(not result["status"].isin(["ok", "empty"]).all())
 
 
 # the defaults of config/schemas/slides.schema.yaml, in one batch and of every kind of slide

@@ -38,3 +38,8 @@ def _settings(slides: Mapping[str, Any], device: str) -> Iterator[str]:
             yield f"the weights of {encoder} are on no hub; fetch them by hand and name the file in slides.weights."
     if slides["backend"] == "openvino" and device == "cuda":
         yield "slides.backend openvino runs on a CPU and device is cuda; set slides.backend to torch."
+    if device == "cpu" and slides["backend"] == "torch" and slides["precision"] not in ("auto", "float32"):
+        yield (
+            f"slides.precision {slides['precision']} needs a GPU or slides.backend openvino, and device is cpu; set "
+            "float32."
+        )

@@ -53,8 +53,11 @@ class Sender:
 
     def say(self, event: str, **content: Any) -> None:
         """Send one message."""
-        self._out.write(json.dumps({"event": event, **content}) + "\n")
-        self._out.flush()
+        try:
+            self._out.write(json.dumps({"event": event, **content}) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the other process is gone, and nothing here is worth finishing
 
     def tiles(self, tiles: np.ndarray, coords: np.ndarray) -> None:
         """Add tiles; blocks while every slot is waiting to be encoded."""
@@ -158,7 +161,7 @@ def main(descriptor: int, protocol: TextIO) -> None:
                 slots.free.put(message["free"])
             else:
                 jobs.put(message)
-        os._exit(0)  # the other process is gone, and nothing here is worth finishing
+        os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
