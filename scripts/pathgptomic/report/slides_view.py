@@ -68,8 +68,14 @@ def _sentence(facts: Mapping[str, Any]) -> str:
     return (
         f"{status.get('ok', 0):,} of {asked:,} slides gave {facts['tiles']:,} tiles of {facts['patients']:,} patients; "
         f"{dropped:,} further tiles of tissue were left out ({percent(dropped / max(facts['tiles'] + dropped, 1))}). "
-        f"{f'{lost:,} slides were lost. ' if lost else 'No slide was lost. '}Microns per pixel come from {sources}."
+        f"{_losses(lost)} Microns per pixel come from {sources}."
     )
+
+
+def _losses(lost: int) -> str:
+    if lost < 2:
+        return "One slide was lost." if lost else "No slide was lost."
+    return f"{lost:,} slides were lost."
 
 
 def _slides(facts: Mapping[str, Any]) -> Grid:

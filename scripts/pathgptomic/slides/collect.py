@@ -18,7 +18,7 @@ from pathgptomic.slides.quality import REASONS
 log = logging.getLogger(__name__)
 
 LOST = ("failed", "skipped")
-SHEET = 48  # slides on the contact sheet: every one that was lost, and the first of the others
+SHEET = 30  # slides on the contact sheet: every one that was lost, and the first of the others
 
 
 def collect_slides(

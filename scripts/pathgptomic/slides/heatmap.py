@@ -62,7 +62,7 @@ def draw_heatmaps(
                 )
             drawn.append((str(patient), folder / f"{patient}.png"))
             write_picture(drawn[-1][1], patient_picture(tiles, ranks(values), Path(thumbnails)))
-        write_picture(sheet_out, contact_sheet(ends(drawn), columns=ROW, side=256))
+        write_picture(sheet_out, contact_sheet(ends(drawn), columns=ROW))
 
 
 def ends(drawn: list[tuple[str, Path]]) -> list[tuple[str, Path]]:

@@ -23,7 +23,7 @@ COLOURS = {
     "unreadable": (213, 94, 0),
 }
 LONG_SIDE = 1024
-CAPTION = 20  # pixels below each picture of a sheet
+CAPTION = 22  # pixels below each picture of a sheet
 
 
 def thumbnail(overview: Overview) -> tuple[np.ndarray, float]:
@@ -58,7 +58,7 @@ def draw_overlay(
             corner = (round(x + side_level0 / per_pixel), round(y + side_level0 / per_pixel))
             cv2.rectangle(tint, (round(x), round(y)), corner, colour, -1)
             cv2.rectangle(canvas, (round(x), round(y)), corner, colour, 1)
-    canvas = cv2.addWeighted(canvas, 0.85, tint, 0.15, 0)
+    canvas = cv2.addWeighted(canvas, 0.75, tint, 0.25, 0)
     outlines = [np.round(ring * zoom).astype(np.int32) for island in polygons(tissue, 1.0) for ring in island]
     cv2.polylines(canvas, outlines, True, (0, 0, 0), 1, cv2.LINE_AA)
     return canvas
@@ -71,7 +71,7 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
             raise OSError(f"the picture {path} could not be written")
 
 
-def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 8, side: int = 192) -> np.ndarray:
+def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 6, side: int = 256) -> np.ndarray:
     """Lay out named pictures in rows; pictures that are missing are left grey.
 
     Parameters
@@ -96,7 +96,7 @@ def contact_sheet(pictures: Sequence[tuple[str, str | Path]], *, columns: int = 
         height, width = small.shape[:2]
         cell[2 : 2 + height, 2 : 2 + width] = small
     canvas = Image.fromarray(sheet)
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for (row, column), (name, _) in zip(places, pictures, strict=True):
         pen.text((column * side + 3, row * (side + CAPTION) + side + 1), name, (60, 60, 60), font)
     return np.asarray(canvas)

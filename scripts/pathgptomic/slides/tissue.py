@@ -121,14 +121,31 @@ def _without_small(mask: np.ndarray, area: float) -> np.ndarray:
 
 
 def polygons(mask: np.ndarray, scale: float) -> list[list[np.ndarray]]:
-    """Return islands as rings in level-0 pixels: for each one its outline (n, 2), then its holes."""
-    found, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
-    rings = [(ring[:, 0].astype(float) + 0.5) * scale for ring in found]
-    islands = {i: [rings[i]] for i in range(len(rings)) if tree[0][i][3] < 0 and len(rings[i]) > 2}
+    """Return islands as rings in level-0 pixels: for each one its outline (n, 2), then its holes.
+
+    No ring crosses or touches itself or another one, which programs that read polygons count as invalid.
+    """
+    # at twice the size a wall of one pixel has two sides
+    large = _without_corners(mask.astype(bool).repeat(2, axis=0).repeat(2, axis=1))
+    found, tree = cv2.findContours(large.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rings = [(ring[:, 0].astype(float) + 0.5) * scale / 2 for ring in found]
+    islands = {i: [rings[i]] for i in range(len(rings)) if tree[0][i][3] < 0}
     for i, ring in enumerate(rings):
-        if tree[0][i][3] in islands and len(ring) > 2:
+        if tree[0][i][3] >= 0:
             islands[tree[0][i][3]].append(ring)
     return list(islands.values())
+
+
+def _without_corners(mask: np.ndarray) -> np.ndarray:
+    """Fill pixels until no two parts touch at a corner alone."""
+    mask = mask.copy()
+    while True:
+        first, second = mask[:-1, :-1] & mask[1:, 1:], mask[:-1, 1:] & mask[1:, :-1]
+        falling, rising = first & ~mask[:-1, 1:] & ~mask[1:, :-1], second & ~mask[:-1, :-1] & ~mask[1:, 1:]
+        if not (falling.any() or rising.any()):
+            return mask
+        mask[:-1, 1:] |= falling
+        mask[:-1, :-1] |= rising
 
 
 def write_geojson(path: str | Path, mask: np.ndarray, scale: float) -> None:

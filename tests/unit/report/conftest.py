@@ -113,6 +113,7 @@ class Run:
             "data": [self.folder / "patients.tsv"],
             "benchmarks": self.folder / "benchmarks",
             "inserts": [],
+            "slide_pictures": [],
             "out": self.folder / "report" / f"{scratch.name}.html",
             "text": scratch / "summary.txt",
         }

@@ -88,7 +88,7 @@ def test_rows_are_put_in_their_order_before_they_are_drawn(files):
 def test_the_sheet_shows_patients_from_high_to_low_risk(files):
     draw_heatmaps(**files)
     sheet = cv2.imread(files["sheet_out"])[..., ::-1].astype(int)
-    assert sheet.shape == (256 + 20, 6 * 256, 3)
+    assert sheet.shape == (256 + 22, 6 * 256, 3)
     # B comes first and has one slide, 150 pixels high of 208; A has two beside each other
     heights = [(sheet[:256, 20 + 256 * i] < 240).any(axis=1).sum() for i in range(3)]
     assert heights[0] > 1.5 * heights[1] > 0
