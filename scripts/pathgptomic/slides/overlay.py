@@ -66,8 +66,9 @@ def draw_overlay(
 
 def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """Write an RGB picture as JPEG or PNG, by the ending of the name."""
+    options = [] if Path(path).suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 85]
     with atomic(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]):
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
             raise OSError(f"the picture {path} could not be written")
 
 
