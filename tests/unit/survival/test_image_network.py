@@ -12,14 +12,17 @@ from torch import nn
 
 from pathgptomic.cohort import tables
 from pathgptomic.slides.scene import TISSUE, make_scene
+from pathgptomic.survival import chunks
 from pathgptomic.survival.bundle import Bundle
 from pathgptomic.survival.cox import cox_loss
 from pathgptomic.survival.image_network import CachedPictures, ImageBase, ImageNetworks, first_scale, make_base
+from pathgptomic.survival.inputs import read_inputs
 from pathgptomic.survival.noise import draw_bytes
 from pathgptomic.survival.pictures import CHANGES, Pictures, Regions, change_colours
 from pathgptomic.survival.predict import predict_patients
 from pathgptomic.survival.risk_sets import RiskSets
-from pathgptomic.survival.settings import RoiSettings
+from pathgptomic.survival.settings import ModelSettings, RoiSettings
+from pathgptomic.survival.stack import members
 from pathgptomic.timm_weights import embedded_weights, read_weights
 from tests.unit.survival.synthetic import make_splits
 from tests.unit.survival.test_train import run
@@ -323,6 +326,27 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(cohort, ba
     run(cohort, tmp_path / "other", {**MODEL, **few}, seed=18)
     other = pd.read_csv(tmp_path / "other" / "predictions.tsv", sep="\t")
     assert not np.allclose(other["log_hazard"], again["log_hazard"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"loss": {"risk_set": "batch", "batch_size": 20}, "balance": {"strategy": "mmpareto"}},
+        {"fusion": "kronecker", "balance": {"strategy": "ogm-ge", "apply_to": "update"}, "rois": {"frozen": 0.5}},
+    ],
+)
+def test_stacked_training_is_training_one_network_after_the_other(cohort, others: dict):
+    few = {"training": {"epochs": 2, "early_stopping": False}, **others}
+    model = ModelSettings.from_dict({**MODEL, **few, "rois": {**MODEL["rois"], **others.get("rois", {})}})
+    inputs = read_inputs(cohort, {}, model.modalities)
+    networks, base = members(inputs, 1), make_base(model.rois)
+    shape = chunks.network_shape(inputs, model, {}, base)
+    about = {"seed": 17, "device": CPU, "images": base}
+    stacked = chunks.fit_chunk(inputs, model, networks, {}, shape, **about)
+    alone = chunks.fit_chunk(inputs, model, networks[1:2], {}, shape, **about)
+    merged = stacked.history.merge(alone.history, on=["fold", "seed", "inner", "epoch", "quantity", "branch"])
+    assert len(merged) == len(alone.history) > 20
+    np.testing.assert_allclose(merged["value_x"], merged["value_y"], rtol=1e-4, atol=1e-4)
 
 
 def test_a_bundle_predicts_new_patients_from_their_regions(cohort, balanced, tmp_path: Path):
