@@ -116,13 +116,17 @@ def _resolution(study: Study, model: str, clinical: str) -> list[str]:
     if found["p"] < study.methods["settings"]["alpha"]:
         return [
             f"Looked at alone, {study.name(model)} would count as {alone} than {CLINICAL} ({p_value(found['p'])}); "
-            f"among the {int(found['family'])} comparisons of this report, differences of that size turn up by chance."
+            f"among {int(found['family'])} {_family(found)} comparisons, differences of that size turn up by chance."
         ]
     power = percent(study.methods["settings"]["power"])
     return [
         f"Not distinguishable does not mean equal: this design finds a true difference with {power} power only if it "
         f"is {number(found['minimum_detectable'])} or more."
     ]
+
+
+def _family(comparison: Mapping[str, Any]) -> str:
+    return "primary" if comparison["primary"] else "exploratory"
 
 
 def _highest(study: Study, clinical: str) -> list[str]:

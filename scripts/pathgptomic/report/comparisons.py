@@ -30,12 +30,22 @@ COLUMNS = (
     "p",
     "p_adjusted",
     "test",
+    "primary",
     "family",
     "folds",
     "minimum_detectable",
     "verdict",
     "note",
 )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A comparison of two models; `primary` ones were declared beforehand and are adjusted among themselves."""
+
+    model: str
+    against: str
+    primary: bool
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class Bootstrap:
 
 
 def compare(
-    pairs: list[tuple[str, str]],
+    pairs: list[Pair],
     *,
     fold_values: Mapping[tuple[str, str], np.ndarray],
     replicates: Mapping[str, Mapping[str, Replicates]],
@@ -106,8 +116,8 @@ def compare(
     Parameters
     ----------
     pairs
-        (model, against), each of which is one member of the family that Holm's adjustment is made over, per metric and
-        test.
+        Each is a member of one of two families that Holm's adjustment is made over, per metric and test: the primary
+        comparisons, and all others.
     fold_values
         Metric of a model in each fold, keyed (model, metric), shape (F,).
     replicates
@@ -116,12 +126,12 @@ def compare(
         n_test / n_train.
     """
     rows = [
-        {"model": model, "against": against, "metric": metric, "test": test, **_columns(estimate)}
-        for model, against in pairs
-        for test, metric, estimate in _estimates(model, against, fold_values, replicates, ratio, settings)
+        {**asdict(pair), "metric": metric, "test": test, **_columns(estimate)}
+        for pair in pairs
+        for test, metric, estimate in _estimates(pair.model, pair.against, fold_values, replicates, ratio, settings)
     ]
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("p_adjusted", "family", "verdict")])
-    families = table.groupby(["metric", "test"])["p"]
+    families = table.groupby(["metric", "test", "primary"])["p"]
     table["p_adjusted"] = families.transform(lambda p: pd.Series(holm(p.to_numpy()), p.index))
     table["family"] = families.transform("count").astype(int)
     table["verdict"] = [

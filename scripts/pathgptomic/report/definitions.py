@@ -44,8 +44,9 @@ def definitions(settings: EvaluationSettings, cohort: Cohort) -> dict[str, str]:
         "nadeau-bengio": "Paired corrected resampled t-test over the folds.",
         "bootstrap": f"Paired difference on the pooled patients, normal approximation with the standard error of "
         f"{settings.bootstrap} resamples of the same patients for both models, models as fitted.",
-        "p_adjusted": "Holm's adjustment over the declared family: every model against every baseline and reference, "
-        "per metric and test.",
+        "p_adjusted": "Holm's adjustment, per metric and test, over two families: the primary comparisons (the first "
+        "model against the references, its version with clinical variables against these alone), and all other "
+        "comparisons of a model with a baseline or reference, which are exploratory.",
         "minimum_detectable": f"Smallest true difference that the comparison finds with {100 * settings.power:g} % "
         f"power at level {settings.alpha:g} before adjustment.",
         "risk_groups": "Groups by the mean training percentile of a patient, cut at "

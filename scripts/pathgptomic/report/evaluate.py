@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pathgptomic.files import atomic
-from pathgptomic.report.comparisons import FOLD_METRICS, Bootstrap, Replicates, compare
+from pathgptomic.report.comparisons import FOLD_METRICS, Bootstrap, Pair, Replicates, compare
 from pathgptomic.report.definitions import definitions
 from pathgptomic.report.groups import PATIENT_TABLES, patient_tables
 from pathgptomic.report.measures import MAIN_METRICS, Measure, TestPart, all_measures, main_measures, training_measures
@@ -73,7 +73,8 @@ def evaluate_models(
     predictions
         `predictions.tsv` of each model and baseline, by name.
     models
-        For each of the same names, in the order of the report: ``kind`` (model or baseline), ``title``, ``family``.
+        For each of the same names, in the order of the report: ``kind`` (model or baseline), ``title``, ``family``,
+        ``with_clinical`` (the same model with clinical variables, where there is one).
     patients, splits
         The cohort's `patients.tsv` and `splits.tsv`.
     out
@@ -124,12 +125,20 @@ def evaluate_model(predictions: Predictions, kind: str, evaluation: Evaluation) 
     return Evaluated(rows, tables, evaluation.bootstrap.replicates(pooled))
 
 
-def comparison_pairs(models: Mapping[str, Mapping], settings: EvaluationSettings) -> list[tuple[str, str]]:
-    """Return the declared family: every model against every baseline and every reference."""
+def comparison_pairs(models: Mapping[str, Mapping], settings: EvaluationSettings) -> list[Pair]:
+    """Return every model against every baseline and every reference, and which of these are primary.
+
+    Primary are what the report was set up to answer: the first model against the references, and the same model with
+    clinical variables against clinical variables alone. Configuration decides them, before any result.
+    """
     against = [name for name, facts in models.items() if facts["kind"] == BASELINE]
     against += [name for name in settings.references.values() if name in models and name not in against]
     subjects = [name for name, facts in models.items() if facts["kind"] != BASELINE]
-    return [(model, other) for model in subjects for other in against if model != other]
+    headline = next(iter(models), "")
+    primary = {(headline, other) for other in settings.references.values()}
+    primary.add((models[headline].get("with_clinical", ""), settings.references.get("clinical", "")))
+    pairs = [(model, other) for model in subjects for other in against if model != other]
+    return [Pair(*pair, primary=pair in primary) for pair in pairs]
 
 
 def _tables(
@@ -200,8 +209,10 @@ def _write_methods(path: str | Path, evaluation: Evaluation, comparisons: pd.Dat
             for part in [*evaluation.parts, evaluation.pooled]
         },
         "family_size": {
-            f"{metric}, {test}": int(size)
-            for (metric, test), size in comparisons.groupby(["metric", "test"])["family"].first().items()
+            f"{metric}, {test}, {'primary' if primary else 'exploratory'}": int(size)
+            for (metric, test, primary), size in comparisons.groupby(["metric", "test", "primary"])["family"]
+            .first()
+            .items()
         },
         "definitions": definitions(evaluation.settings, cohort),
         "settings": asdict(evaluation.settings),

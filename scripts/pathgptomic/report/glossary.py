@@ -37,7 +37,7 @@ GLOSSARY = (
     (
         "Adjusted p",
         "Probability of so large a difference if there were none, corrected (by Holm's method) for the number of "
-        "comparisons made.",
+        "comparisons made: of the few primary ones, which were named beforehand, or of all the others.",
     ),
     (
         "Hazard ratio",

@@ -210,17 +210,19 @@ def comparison_grid(study: Study) -> Grid | None:
         rows.append(Row(cells))
     columns = [Column("Against", numeric=False)]
     for _, _, title, text in COMPARED:
-        columns += [Column(title, help=text), Column("adj.\u00a0p", help="Holm-adjusted over the declared family")]
+        columns += [
+            Column(title, help=text),
+            Column("adj.\u00a0p", help="Holm-adjusted within the family, see below"),
+        ]
     columns += [
         Column("Detectable", help="smallest true difference in C-index that the folds would show"),
         Column("Verdict (C-index, folds)", numeric=False),
     ]
-    sizes = sorted({int(size) for size in table["family"]})
-    note = (
-        f"Differences with {study.level} interval. Family of each adjustment: "
-        f"{listed(list(map(str, sizes)), last=' or ')} comparisons, all models against all baselines. The others: "
-        "evaluation/comparisons.tsv."
-    )
+    primary = [study.name(name) for name in dict.fromkeys(table.loc[table["primary"], "against"])]
+    sizes = {kind: int(rows["family"].max()) for kind, rows in table.groupby("primary")}
+    declared = f"Primary, and adjusted among {sizes[True]}: those against {listed(primary)}. " if primary else ""
+    others = f"Exploratory, and adjusted among {sizes[False]}: the others. " if False in sizes else ""
+    note = f"Differences with {study.level} interval. {declared}{others}All of them: evaluation/comparisons.tsv."
     caption = f"{study.name(study.headline)} against every baseline and reference"
     return Grid(caption, columns, rows, note, sortable=True, stacked=True)
 

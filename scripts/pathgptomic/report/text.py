@@ -89,6 +89,7 @@ def _aligned(line: list[str], widths: list[int]) -> str:
 def _method(table: pd.DataFrame) -> str:
     methods = sorted({str(method) for method in table.loc[table["c_ci_low"].notna(), "ci_method"]}) or ["none"]
     return (
-        f"Interval: {'; '.join(methods)}. p: corrected resampled t-test, Holm-adjusted over all models and baselines.\n"
+        f"Interval: {'; '.join(methods)}. p: corrected resampled t-test, Holm-adjusted; primary comparisons (the first "
+        "model, and it with clinical variables) among themselves, all others among themselves.\n"
         "n.d.: not distinguishable from no difference."
     )

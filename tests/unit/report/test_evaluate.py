@@ -135,17 +135,32 @@ def test_summary_repeats_the_long_tables(tables):
     assert np.isnan(summary.loc["late-fusion", "delta_late_fusion"])
 
 
-def test_comparisons_are_paired_and_adjusted_over_the_declared_family(tables):
+def test_primary_comparisons_are_those_of_the_first_model_and_adjusted_among_themselves(copy):
+    models = {
+        "strong": MODELS["strong"] | {"with_clinical": "blind"},
+        **{name: MODELS[name] for name in ("blind", "late-fusion", "clinical-cox")},
+    }
+    primary = {("strong", "clinical-cox"), ("strong", "late-fusion"), ("blind", "clinical-cox")}
+    pairs = comparison_pairs(models, SETTINGS)
+    assert {(pair.model, pair.against) for pair in pairs if pair.primary} == primary
+    comparisons = run(copy, models)["comparisons"]
+    for (_, _, is_primary), family in comparisons.groupby(["metric", "test", "primary"]):
+        assert (family["family"] == len(family)).all()
+        assert len(family) == (3 if is_primary else len(pairs) - 3)
+        np.testing.assert_allclose(family["p_adjusted"], holm(family["p"].to_numpy()))
+
+
+def test_comparisons_are_paired_and_adjusted_over_their_family(tables):
     comparisons, metrics = tables["comparisons"], tables["metrics"]
-    pairs = comparison_pairs(MODELS, SETTINGS)
-    assert set(pairs) == {
+    pairs = {(pair.model, pair.against) for pair in comparison_pairs(MODELS, SETTINGS)}
+    assert pairs == {
         ("late-fusion", "clinical-cox"),
         ("strong", "clinical-cox"),
         ("blind", "clinical-cox"),
         ("strong", "late-fusion"),
         ("blind", "late-fusion"),
     }
-    assert set(zip(comparisons["model"], comparisons["against"], strict=True)) == set(pairs)
+    assert set(zip(comparisons["model"], comparisons["against"], strict=True)) == pairs
     whole = metrics[(metrics["seed"] == "mean") & metrics["subset"].isna()]
     by_fold = whole.pivot(index="fold", columns=["model", "metric"], values="value")
     for (metric, test), family in comparisons.groupby(["metric", "test"]):
@@ -278,7 +293,8 @@ def test_methods_say_what_was_done(folder, tables):
     methods = json.loads((folder / "of 4" / "methods.json").read_text())
     assert methods["test_parts"] == "overlapping"
     assert methods["test_to_train_ratio"] == 0.25
-    assert methods["family_size"]["harrell_c, nadeau-bengio"] == 5
+    assert methods["family_size"] == dict.fromkeys(methods["family_size"], 5)
+    assert "harrell_c, nadeau-bengio, exploratory" in methods["family_size"]
     assert methods["windows"]["pooled"]["patients"] == tables["summary"]["patients"].iloc[0]
     assert methods["definitions"]["auc"].endswith("this is not the plain mean.")
     assert methods["settings"]["bootstrap"] == 400
