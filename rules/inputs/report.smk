@@ -53,7 +53,7 @@ def cohort_subgroups(wildcards):
 
 
 def report_files(wildcards):
-    """Return the files that only some cohorts have: facts of slides and image inputs, bundle of the first model."""
+    """Return the files that only some cohorts have: facts of slides, bundle of the first model, planted truth."""
     files = {}
     if "slides" in COHORTS[wildcards.cohort]["modalities"]:
         files["bags"] = "results/{cohort}/slides/bags.json"
@@ -61,6 +61,9 @@ def report_files(wildcards):
         files["slides"] = "results/{cohort}/slides/slides.json"
     if CATALOGUE[HEADLINE]["trained"]:
         files["bundle"] = f"results/{{cohort}}/models/{HEADLINE}/bundle/model.json"
+    if wildcards.cohort in SIMULATED:
+        files["truth"] = resolve(CONFIG, "resources/{cohort}/truth.json")
+        files["hazards"] = resolve(CONFIG, "resources/{cohort}/true_hazards.tsv")
     return files
 
 

@@ -13,15 +13,16 @@ FUSION, SINGLE, COMBINED, CLASSICAL = (
 )
 FAMILIES = (FUSION, SINGLE, COMBINED, CLASSICAL)
 BRANCH = {name: name for name in ("clinical", "slides", "rois")}  # every other modality belongs to branch "genomics"
-BASELINES = {  # name -> title, branches
+OMICS = ["cnv", "expression", "mutations"]
+BASELINES = {  # name -> title, modalities
     "clinical-cox": ("Clinical variables alone (Cox)", ["clinical"]),
     "clinical-spline-cox": ("Clinical variables alone (Cox, splines)", ["clinical"]),
-    "elastic-net-expression": ("Elastic net, expression", ["genomics"]),
-    "elastic-net-cnv": ("Elastic net, copy number", ["genomics"]),
-    "elastic-net-mutations": ("Elastic net, mutations", ["genomics"]),
-    "elastic-net-omics": ("Elastic net, all omics", ["genomics"]),
-    "block-cox": ("Block-penalised Cox, clinical and omics", ["clinical", "genomics"]),
-    "random-survival-forest": ("Random survival forest, clinical and omics", ["clinical", "genomics"]),
+    "elastic-net-expression": ("Elastic net, expression", ["expression"]),
+    "elastic-net-cnv": ("Elastic net, copy number", ["cnv"]),
+    "elastic-net-mutations": ("Elastic net, mutations", ["mutations"]),
+    "elastic-net-omics": ("Elastic net, all omics", OMICS),
+    "block-cox": ("Block-penalised Cox, clinical and omics", ["clinical", *OMICS]),
+    "random-survival-forest": ("Random survival forest, clinical and omics", ["clinical", *OMICS]),
 }
 
 
@@ -33,10 +34,10 @@ def catalogue(survival: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     dict
         By name; the model that the report is about stands first (the first that is balanced as in the paper, else the
         first of all), the others by family and then as configured. Plain JSON types: ``kind`` (model or baseline),
-        ``title``, ``family``, ``branches``, ``trained`` (a network of its own, with a history), ``strategy`` (of
-        balanced training; empty where there is nothing to balance), ``with_clinical`` (the model that differs by the
-        clinical variables alone; may be empty) and ``unbalanced`` (the model that differs by having no balance; may be
-        empty).
+        ``title``, ``family``, ``modalities`` (those of all members of a combination), ``branches``, ``trained`` (a
+        network of its own, with a history), ``strategy`` (of balanced training; empty where there is nothing to
+        balance), ``with_clinical`` (the model that differs by the clinical variables alone; may be empty) and
+        ``unbalanced`` (the model that differs by having no balance; may be empty).
     """
     models = survival["models"]
     found = {name: _model_facts(name, models) for name in models}
@@ -56,6 +57,7 @@ def _model_facts(name: str, models: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "model",
         "title": settings.get("title") or name,
         "family": family,
+        "modalities": _modalities(name, models),
         "branches": branches,
         "trained": family != COMBINED,
         "strategy": settings.get("balance", {}).get("strategy", "none") if family == FUSION else "",
@@ -63,12 +65,13 @@ def _model_facts(name: str, models: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _baseline_facts(name: str) -> dict[str, Any]:
-    title, branches = BASELINES.get(name, (name, []))
+    title, modalities = BASELINES.get(name, (name, []))
     return {
         "kind": "baseline",
         "title": title,
         "family": CLASSICAL,
-        "branches": branches,
+        "modalities": modalities,
+        "branches": _branches(name, {}),
         "trained": False,
         "strategy": "",
         "with_clinical": "",
@@ -76,13 +79,17 @@ def _baseline_facts(name: str) -> dict[str, Any]:
     }
 
 
-def _branches(name: str, models: Mapping[str, Any]) -> list[str]:
-    """Return the branches of a model, a baseline, or all members of a combination."""
+def _modalities(name: str, models: Mapping[str, Any]) -> list[str]:
+    """Return the modalities of a model, a baseline, or all members of a combination."""
     if name not in models:
         return BASELINES.get(name, ("", []))[1]
-    own = {BRANCH.get(modality, "genomics") for modality in models[name].get("modalities") or []}
-    members = {branch for member in models[name].get("combine") or [] for branch in _branches(member, models)}
+    own = set(models[name].get("modalities") or [])
+    members = {each for member in models[name].get("combine") or [] for each in _modalities(member, models)}
     return sorted(own | members)
+
+
+def _branches(name: str, models: Mapping[str, Any]) -> list[str]:
+    return sorted({BRANCH.get(modality, "genomics") for modality in _modalities(name, models)})
 
 
 def _twin(name: str, models: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], by: str) -> str:

@@ -17,6 +17,7 @@ from pathgptomic.report.catalogue import PAPER
 from pathgptomic.report.facts import cost_grid, data_grid, run_grid
 from pathgptomic.report.glossary import GLOSSARY
 from pathgptomic.report.patients_view import follow_up, patients_grid
+from pathgptomic.report.planted import Planted, planted_grid, planted_text
 from pathgptomic.report.result_tables import (
     audit_grid,
     comparison_grid,
@@ -58,7 +59,7 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained; ``slides`` (slides.json) where slides were read.
+        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` where the cohort is simulated.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
@@ -81,10 +82,12 @@ def write_report(
         The HTML file and the text file to write.
     """
     study = read_study(files, catalogue=catalogue, cohort=cohort)
+    planted = Planted.read(files["truth"], files["hazards"]) if "truth" in files else None
     page = render(
         **_texts(study, model),
         figures=_figures(study, Path(figures), Path(out).parent),
-        tables=_tables(study, facts, data, benchmarks, files.get("bundle")),
+        tables=_tables(study, facts, data, benchmarks, files.get("bundle"))
+        | {"planted": planted_grid(study, planted) if planted else None},
         inserts=[_inserted(insert) for insert in inserts],
         slides=_slides(files.get("slides"), slide_pictures),
     )
@@ -92,6 +95,7 @@ def write_report(
     if size > LARGEST:
         raise ValueError(f"{out} would hold {size:,} bytes, over {LARGEST:,}; show fewer or smaller pictures.")
     table = summary_text(files["summary"], title=study.title, level=study.level.replace(JOINED, " "))
+    table += planted_text(study, planted) if planted else ""
     for path, content in ((out, page), (text, table)):
         with atomic(path) as temporary:
             temporary.write_text(content, encoding="utf-8")

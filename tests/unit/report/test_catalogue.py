@@ -14,6 +14,7 @@ def test_models_know_their_twins_and_families():
         "kind": "model",
         "title": "",
         "family": FUSION,
+        "modalities": ["clinical", "cnv", "expression", "mutations", "slides"],
         "branches": ["clinical", "genomics", "slides"],
         "trained": True,
         "strategy": "path-gptomic",
