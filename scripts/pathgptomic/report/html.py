@@ -59,7 +59,7 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` where the cohort is simulated.
+        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
