@@ -1,6 +1,6 @@
 """Slides: reading, encoding, memory and segmentation, beside OpenSlide + Pillow + DataLoader + timm in the same run.
 
-All on generated slides of 20,480 x 16,384 pixels (kept in results/benchmarks/slides). Times are CPU time, children
+All on generated slides of 20,480 x 16,384 pixels, deleted at the end (about 1 GB). Times are CPU time, children
 included, since other work on the machine moves wall time but hardly CPU time; rounds are interleaved and the median is
 reported.
 """
@@ -8,6 +8,7 @@ reported.
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import simplejpeg
 import torch
 
 from pathgptomic.slides.encode import make_encoder
-from pathgptomic.slides.encoders import build
+from pathgptomic.slides.encoders import build, load
 from pathgptomic.slides.grid import Grid, lay_grid
 from pathgptomic.slides.quality import share
 from pathgptomic.slides.reader import Slide
@@ -32,6 +33,7 @@ from pathgptomic.slides.synthetic import write_slide
 from pathgptomic.slides.tiff import JPEG
 from pathgptomic.slides.tiles import stream
 from pathgptomic.slides.tissue import CLAM, TRIDENT, TissueSettings, find_tissue
+from pathgptomic.timm_weights import embedded_weights
 from tests.benchmarks.slides_reference import encode, read_in_processes
 
 FOLDER = Path("results/benchmarks/slides")
@@ -49,12 +51,15 @@ READERS = {
 def rows() -> list[dict]:
     """Return one row a bar."""
     torch.set_num_threads(1)
-    return [
-        *(_reading(name, *settings) for name, settings in READERS.items()),
-        *_features(),
-        _memory(),
-        _segmentation(),
-    ]
+    try:
+        return [
+            *(_reading(name, *settings) for name, settings in READERS.items()),
+            *_features(),
+            _memory(),
+            _segmentation(),
+        ]
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def slide(codec: str, width: int = WIDTH, height: int = HEIGHT) -> Path:
@@ -202,8 +207,6 @@ def _agreement(path: Path, grid: Grid) -> dict[str, float]:
     name = "efficientnet-lite0"
     with Slide(path) as opened:
         tiles = np.concatenate([batch.tiles for batch in stream(opened, grid)])
-    from pathgptomic.slides.encoders import embedded_weights, load
-
     known = card(name)
     reference = encode(path, grid, load(known, embedded_weights()), known.colour)
     found = {}

@@ -22,7 +22,7 @@ def read_tiles(path: Path, grid: Grid, numbers: np.ndarray) -> None:
 def _tile(slide: openslide.OpenSlide, grid: Grid, number: int) -> np.ndarray:
     x, y = grid.coords[number]
     picture = slide.read_region((int(x), int(y)), grid.level, (grid.side, grid.side)).convert("RGB")
-    return np.asarray(picture.resize((grid.size, grid.size), Image.Resampling.BILINEAR))
+    return np.array(picture.resize((grid.size, grid.size), Image.Resampling.BILINEAR))
 
 
 def read_in_processes(path: Path, grid: Grid, workers: int) -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import openslide
 import pytest
 
 from pathgptomic.slides.feed import ENDS, Job, feed
@@ -74,3 +75,22 @@ def test_every_slide_ends_in_a_verdict_and_good_ones_come_whole(
         assert np.array_equal(coords[name], places)
         assert (tmp_path / "overlays" / f"{name}.jpg").is_file()
         assert (tmp_path / "tissue" / f"{name}.geojson").is_file()
+
+
+def test_label_and_macro_pictures_are_never_read(slides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # they may show a name: nothing asks for them, and no page of the file but its levels is decoded
+    (tmp_path / "sitecustomize.py").write_text(
+        "import openslide, tifffile\n"
+        "def forbidden(*_, **__):\n    raise SystemError('a label was read')\n"
+        "openslide.OpenSlide.associated_images = property(forbidden)\n"
+        "tifffile.TiffPage.asarray = tifffile.TiffFile.asarray = forbidden\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    jobs = [job(slides[name], tmp_path) for name in ("jpeg-420", "jpeg2000")]
+    events = [m.event for m in feed(jobs, SETTINGS, batch=8, threads=1, patience_s=60) if m.event in ENDS]
+    assert events == ["done", "done"]
+    for name in ("jpeg-420", "jpeg2000"):
+        with Slide(slides[name]) as slide, openslide.OpenSlide(slides[name]) as handle:
+            assert {"label", "macro"} <= set(handle.associated_images)
+            levels = {(level.width, level.height) for level in slide.levels}
+            assert set(slide._tiff.levels) <= levels

@@ -11,8 +11,9 @@ from PIL import Image
 
 from pathgptomic.slides.grid import Grid, lay_grid
 from pathgptomic.slides.reader import Slide
+from pathgptomic.slides.synthetic import write_slide
 from pathgptomic.slides.tiff import TiledLevel
-from pathgptomic.slides.tiles import resample, stream
+from pathgptomic.slides.tiles import _Once, resample, stream
 
 
 def pixels_of_openslide(path: Path, level: int, x: int, y: int, side: int) -> np.ndarray:
@@ -121,3 +122,22 @@ def test_a_grid_stays_inside_and_does_not_drift(slides, slide_mpp: float, mpp: f
     assert abs(columns - ideal * np.arange(len(columns))).max() <= 0.5
     # what is left over at the right edge is less than one step and one tile
     assert columns[-1] + ideal + grid.side > level.width - 1
+
+
+def test_memory_holds_a_row_of_compressed_tiles_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, held = tmp_path / "tall.svs", [0]
+    write_slide(path, width=1536, height=9216, codec="jpeg-420", seed=1, levels=(4,), pen=False)
+    release = _Once.release
+
+    def watched(self: _Once, cells: list[int]) -> None:
+        held[0] = max(held[0], len(self._tiles))
+        release(self, cells)
+
+    monkeypatch.setattr(_Once, "release", watched)
+    with Slide(path) as slide:
+        columns = slide.tiled(0).columns
+        grid = lay_grid(slide, slide_mpp=0.25, mpp=0.5, size=200, stride=200)
+        assert len(grid) > 20 * columns // 2
+        tiles_of(slide, grid, batch=3)
+    # a row of output tiles, 400 pixels high, touches three rows of compressed ones of 256
+    assert held[0] <= 3 * columns
