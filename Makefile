@@ -4,6 +4,8 @@ SHARED ?= ../shared
 CORES ?= $(shell nproc)
 BASE ?= python:3.11-slim-bookworm
 STAGES ?=
+SLIDES ?=
+OUT ?= results/slides
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -11,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test cluster containers lint bench real docs clean
+.PHONY: demo test cluster containers lint bench real features docs clean
 
 demo: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete --configfile config/demo.yaml
@@ -39,6 +41,9 @@ bench: $(READY)
 real: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete --configfile config/real.yaml --config data_root=$(SHARED)/data
 	@cat results/tcga-gbmlgg/report/summary.txt results/tcga-kirc/report/summary.txt
+
+features: $(READY)
+	PYTHONPATH=scripts python -m pathgptomic.slides $(SLIDES) --out $(OUT) --threads $(CORES)
 
 docs: $(READY)
 	PYTHONPATH=scripts python -m pathgptomic.reference

@@ -11,9 +11,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pathgptomic.slides.encode import Encoder, make_encoder
-from pathgptomic.slides.encoders import build, embedded_weights, fetch_encoder, load, read_weights
+from pathgptomic.slides.encoders import build, fetch_encoder, load
 from pathgptomic.slides.registry import CARDS, Card, card, weights_file
 from pathgptomic.timm_import import import_timm
+from pathgptomic.timm_weights import embedded_weights, read_weights
 
 LITE = CARDS["efficientnet-lite0"]
 
@@ -53,6 +54,18 @@ def test_every_card_says_its_terms():
         assert known.licence
         assert known.tcga in ("yes", "no", "unknown")
         assert known.commercial or known.licence != "Apache-2.0"
+
+
+def test_the_guide_says_the_terms_of_every_encoder(root: Path):
+    guide = (root / "config" / "README.md").read_text()
+    for known in CARDS.values():
+        (row,) = [line for line in guide.splitlines() if line.startswith(f"| `{known.name}` |")]
+        _, _, dimension, size, mpp, terms, tcga, weights, _ = (cell.strip() for cell in row.split("|"))
+        assert (int(dimension), int(size), float(mpp), tcga) == (known.dimension, known.size, known.mpp, known.tcga)
+        assert terms.startswith(known.licence)
+        assert ("gated" in terms) == known.gated
+        assert ("not commercial" in terms) == (not known.commercial)
+        assert known.hub is None or "/".join(known.hub) in weights
 
 
 def test_any_model_of_timm_is_known_by_name():
