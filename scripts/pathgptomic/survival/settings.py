@@ -83,7 +83,7 @@ class NetworkSettings:
     kronecker: int = 8
     fusion: tuple[int, ...] = (16,)
     dropout: float = 0.25
-    input_dropout: float = 0.0
+    input_dropout: float = 0.5
     modality_dropout: float = 0.0
 
 
