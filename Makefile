@@ -3,6 +3,7 @@ PYTHON ?= python3
 SHARED ?= ../shared
 CORES ?= $(shell nproc)
 BASE ?= python:3.11-slim-bookworm
+DEVICE ?= any
 STAGES ?=
 SLIDES ?=
 OUT ?= results/slides
@@ -13,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test cluster containers lint bench real features docs clean
+.PHONY: demo test cluster environments containers lint bench real features docs clean
 
 demo: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete --configfile config/demo.yaml
@@ -26,8 +27,11 @@ test: $(READY)
 cluster: $(READY)
 	python -m pytest -v -rs -m cluster tests/cluster
 
+environments: $(READY)
+	python -m pytest -v -rs -m "environments or not environments" tests/environments
+
 containers: $(READY)
-	python containers/build.py --base $(BASE) $(STAGES)
+	python containers/build.py --base $(BASE) --device $(DEVICE) $(STAGES)
 
 lint: $(READY)
 	ruff check .

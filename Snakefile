@@ -23,6 +23,19 @@ include: "rules/survival.smk"
 include: "rules/report.smk"
 
 
+# seconds each, so that they run beside snakemake and are no jobs of a cluster
+localrules:
+    combine_models,
+    summarise_balance,
+    plot_forest,
+    plot_gap,
+    plot_balance,
+    plot_survival_curves,
+    plot_calibration,
+    plot_flow,
+    write_report,
+
+
 rule all:
     default_target: True
     input:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ENVS = Path(__file__).parent
 APART = {"scgpt"}  # the published scgpt package needs versions of its own
+UV = "uv==0.13.9"
 PIN = re.compile(r"^\s+- ([A-Za-z0-9._-]+(?:\[[a-z,]+\])?)==([^\s#]+)")
 
 
@@ -42,21 +43,27 @@ def install(folder: Path, requirements: list[str]) -> None:
     """Make the environment if needed and install into it, with uv where it can be had and with pip otherwise."""
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
+    python = str(folder / "bin" / "python")
     environment = dict(os.environ)
+    # uv reads neither of pip's variables
     if "PIP_FIND_LINKS" in environment:
         environment.setdefault("UV_FIND_LINKS", environment["PIP_FIND_LINKS"])
-    have_uv = (
-        subprocess.run(
-            [python, "-m", "pip", "install", "-qq", "uv"], env=environment, stderr=subprocess.DEVNULL
-        ).returncode
-        == 0
-    )
-    if have_uv:
-        command = [str(folder / "bin" / "uv"), "pip", "install", "-q", "--python", str(python), *requirements]
+    # compiled once here, and not at every start: nodes and images may not write, and jobs are many
+    options = ["--compile-bytecode", *(["--no-index"] if "PIP_NO_INDEX" in environment else [])]
+    pip = [python, "-m", "pip", "install"]
+    if subprocess.run([*pip, "-qq", UV], env=environment, stderr=subprocess.DEVNULL).returncode == 0:
+        command = [str(folder / "bin" / "uv"), "pip", "install", "-q", "--python", python, *options, *requirements]
         if subprocess.run(command, env=environment).returncode == 0:
             return
-    subprocess.run([python, "-m", "pip", "install", *requirements], env=environment, check=True)
+    subprocess.run([*pip, *requirements], env=environment, check=True)
+
+
+def finish(folder: Path, names: list[str]) -> None:
+    """Run the post-deploy scripts of environments, as Snakemake does after conda."""
+    path = f"{(folder / 'bin').resolve()}{os.pathsep}{os.environ['PATH']}"
+    for script in (ENVS / f"{name}.post-deploy.sh" for name in names):
+        if script.exists():
+            subprocess.run(["bash", script], env=os.environ | {"PATH": path}, check=True)
 
 
 if __name__ == "__main__":
@@ -64,3 +71,4 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     chosen = sys.argv[2:] or sorted(path.stem for path in ENVS.glob("*.yaml") if path.stem not in APART)
     install(Path(sys.argv[1]), pins(chosen))
+    finish(Path(sys.argv[1]), chosen)

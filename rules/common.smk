@@ -13,7 +13,7 @@ from pathgptomic.deployment import (
     refuse_missing_images,
 )
 from pathgptomic.digest import code_digest
-from pathgptomic.resources import gpu_request, hours, mem_gb, minutes
+from pathgptomic.resources import gpu_request, hours, mem_gb, minutes, network_request
 from pathgptomic.slurm import guard
 
 try:
@@ -25,6 +25,8 @@ except ConfigError as error:
 IMAGES = images(CONFIG["containers"])
 # on `auto` a job takes the GPU that it finds; only `cuda` asks the scheduler for one
 GPU = gpu_request(CONFIG["device"], CONFIG["gpu_request"])
+NETWORK = network_request(CONFIG["transfer"])
+FETCH_LOCALLY = CONFIG["transfer"] == "local"
 
 
 wildcard_constraints:

@@ -100,15 +100,16 @@ rule lock_cohort:
         "benchmarks/{cohort}/lock_cohort.tsv"
     wildcard_constraints:
         cohort="|".join(FROM_GDC) or "none",
+    localrule: FETCH_LOCALLY
     conda:
         "../envs/cohort.yaml"
     container:
         IMAGES["cohort"]
     threads: 1
     resources:
+        **NETWORK,
         mem_mb=mem_gb(2),
         runtime=minutes(30),
-        network=1,
     params:
         gdc=gdc_settings,
         modalities=gdc_modalities,
@@ -128,15 +129,16 @@ rule fetch_files:
         "logs/{cohort}/fetch_files.log",
     benchmark:
         "benchmarks/{cohort}/fetch_files.tsv"
+    localrule: FETCH_LOCALLY
     conda:
         "../envs/cohort.yaml"
     container:
         IMAGES["cohort"]
     threads: 1
     resources:
+        **NETWORK,
         mem_mb=mem_gb(2),
         runtime=hours(12),
-        network=1,
     params:
         modalities=molecular_modalities,
         access=gdc_access,
@@ -160,15 +162,16 @@ rule fetch_slides:
         "benchmarks/{cohort}/fetch_slides/{batch}.tsv"
     wildcard_constraints:
         cohort="|".join(FROM_GDC) or "none",
+    localrule: FETCH_LOCALLY
     conda:
         "../envs/cohort.yaml"
     container:
         IMAGES["cohort"]
     threads: 1
     resources:
+        **NETWORK,
         mem_mb=mem_gb(2),
         runtime=hours(24),
-        network=1,
     params:
         batches=CONFIG["slides"]["batches"],
         access=gdc_access,

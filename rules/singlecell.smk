@@ -41,15 +41,16 @@ rule fetch_cells:
         "logs/references/{reference}/fetch_cells.log",
     benchmark:
         "benchmarks/references/{reference}/fetch_cells.tsv"
+    localrule: FETCH_LOCALLY
     conda:
         "../envs/singlecell.yaml"
     container:
         IMAGES["singlecell"]
     threads: 1
     resources:
+        **(NETWORK | {"network": downloads}),
         mem_mb=mem_gb(8),
         runtime=hours(4),
-        network=downloads,
     params:
         settings=reference_settings,
         seed=CONFIG["seed"],

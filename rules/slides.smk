@@ -97,15 +97,16 @@ if FETCHED_WEIGHTS:
             "logs/fetch_encoder.log",
         benchmark:
             "benchmarks/fetch_encoder.tsv"
+        localrule: FETCH_LOCALLY
         conda:
             "../envs/slides.yaml"
         container:
             IMAGES["slides"]
         threads: 1
         resources:
+            **NETWORK,
             mem_mb=mem_gb(2),
             runtime=hours(2),
-            network=1,
         params:
             encoder=SLIDES["encoder"],
             code=code_digest("fetch_encoder"),

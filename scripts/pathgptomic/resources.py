@@ -36,6 +36,17 @@ def gpu_request(device: str, dialect: str) -> dict[str, int | str]:
     return {"gpu": 1} if dialect == "gpu" else {"gres": "gpu:1"}
 
 
+def network_request(transfer: str) -> dict[str, int | str]:
+    """Return the resources of a rule that uses the network, of which a profile lets only a few run at a time.
+
+    Parameters
+    ----------
+    transfer
+        Name of a Slurm partition for data transfer; empty or ``local`` for none.
+    """
+    return {"network": 1} | ({"slurm_partition": transfer} if transfer not in ("", "local") else {})
+
+
 def _growing(amount: int) -> Resource:
     def resource(wildcards: Any, attempt: int) -> int:
         return amount * 2 ** (attempt - 1)

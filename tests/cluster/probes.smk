@@ -65,8 +65,22 @@ rule too_many_cores:
         "echo done > {output}"
 
 
+rule prepare:
+    output:
+        "prepared.txt",
+    log:
+        "logs/prepare.log",
+    resources:
+        mem_mb=mem_gb(1),
+        runtime=minutes(5),
+    shell:
+        "echo done > {output}"
+
+
 # each run appends its start to a file, so that two that overlap are seen
 rule take_time:
+    input:
+        "prepared.txt",
     output:
         "slow.txt",
     log:

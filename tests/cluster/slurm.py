@@ -60,6 +60,7 @@ NodeName=cpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17001 CPUs=4 RealMemor
 NodeName=cpu2 NodeHostname={host} NodeAddr=127.0.0.1 Port=17002 CPUs=4 RealMemory=16000
 NodeName=gpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port=17003 CPUs=4 RealMemory=32000 Gres=gpu:a100:2
 PartitionName=cpu Nodes=cpu[1-2] Default=YES MaxTime=1-00:00:00 DefaultTime=10 State=UP
+PartitionName=transfer Nodes=cpu2 MaxTime=1-00:00:00 DefaultTime=10 State=UP
 PartitionName=gpu Nodes=gpu1 MaxTime=1-00:00:00 DefaultTime=10 State=UP
 """
 SLURMDBD_CONF = """\
@@ -248,7 +249,7 @@ def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def wait(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def wait(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
     """Wait for a condition; raise TimeoutError if it does not come."""
     end = time.monotonic() + seconds
     while not condition():

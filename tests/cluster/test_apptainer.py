@@ -1,56 +1,48 @@
-"""The images with Snakemake's `script:`: as many steps of the demo as images were built. Run by `make cluster`."""
+"""The images of all stages with a real Apptainer: the small demo in them, here and on Slurm. Run by `make cluster`."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import apptainer
-from tests.cluster.test_slurm import SMALL
-from tests.workflow.test_workflow import copy_clone
+from pathgptomic.deployment import images
+from tests.cluster.runs import ROOT, jobs, run, small_clone
 
 pytestmark = pytest.mark.cluster
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = Path(tempfile.gettempdir()) / "pathgptomic-apptainer"
-# what each further image makes possible
-TARGETS = {
-    "cohort": "results/demo-tables/cohort/splits.tsv",
-    "survival": "results/demo-tables/models/clinical/predictions.tsv",
-    "report": "results/demo-tables/evaluation/metrics.tsv",
-}
+IMAGES = images(str(ROOT / "containers"))
 
 
-@pytest.fixture(scope="module")
-def environment() -> dict[str, str]:
-    """Environment variables with which Apptainer works."""
-    if os.geteuid() or not shutil.which("apt-get"):
-        pytest.skip("an Apptainer of our own needs root and Debian's packages")
-    try:
-        programs = apptainer.install(FOLDER)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"Apptainer cannot be installed here: {error}")
+@pytest.fixture
+def clone(programs: Path, tmp_path: Path) -> Path:
+    """Return a clone that runs in the images of this one."""
+    if missing := [name for name, path in IMAGES.items() if not Path(path).exists()]:
+        pytest.skip(f"no image of {', '.join(missing)}; `make containers` builds them (BASE=debian without a registry)")
+    return small_clone(tmp_path / "clone", f"containers: {ROOT / 'containers'}")
+
+
+def test_the_demo_runs_in_its_images(programs: Path, clone: Path):
+    targets = ["results/demo/report/report.html", "results/demo/genomics/scgpt/backends.tsv"]
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "APPTAINER_USERNS": "1"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--sdm", "apptainer", "--", *targets]
+    environment = os.environ | {"PATH": path}
+    result = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=2400)
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, output[-6000:]
+    for name, image in IMAGES.items():
+        assert f"Activating singularity image {image}" in output, name
+    for target in targets:
+        assert (clone / target).stat().st_size
 
 
-def test_steps_of_the_demo_run_in_their_images(environment: dict[str, str], tmp_path: Path):
-    clone = copy_clone(tmp_path / "clone")
-    (clone / "config" / "config.yaml").write_text(SMALL)
-    target = None
-    for stage, output in TARGETS.items():
-        image = ROOT / "containers" / f"{stage}.sif"
-        if not image.exists():
-            break
-        shutil.copy(image, clone / "containers")
-        target = output
-    if target is None:
-        pytest.skip("no image of the stage cohort; `make containers` builds it")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--sdm", "apptainer", "--", target]
-    run = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=1800)
-    assert run.returncode == 0, (run.stdout + run.stderr)[-6000:]
-    assert "Activating singularity image" in run.stdout + run.stderr
+def test_jobs_on_slurm_run_in_their_images(cluster: Path, programs: Path, clone: Path):
+    # the profile turns images on by itself where it finds Apptainer
+    target = "results/demo/models/clinical/predictions.tsv"
+    run("--", target, folder=clone, programs=programs)
     assert (clone / target).stat().st_size
+    rows = jobs(clone)
+    assert {row["State"] for row in rows} == {"COMPLETED"}
+    assert {"rule_simulate_mirror", "rule_build_gdc_cohort", "rule_train_model"} <= {
+        row["Comment"].split("_wildcards_")[0] for row in rows
+    }

@@ -34,6 +34,12 @@ def planned(output: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M) if rule != "total"}
 
 
+def local_rules(clone: Path) -> set[str]:
+    """Return the rules that run beside Snakemake even where jobs go to a cluster."""
+    listed = re.search(r"^localrules:\n((?: +\w+,\n)+)", (clone / "Snakefile").read_text(), re.M)
+    return set(re.findall(r"\w+", listed[1]))
+
+
 def copy_clone(folder: Path) -> Path:
     """Copy what git tracks of the workflow, without the history."""
     folder.mkdir()
