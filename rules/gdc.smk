@@ -242,6 +242,7 @@ rule plan_run:
         batches=CONFIG["slides"]["batches"],
         ahead=None if CONFIG["slides"]["keep_slides"] else CONFIG["gdc"]["slides_ahead"],
         device=CONFIG["device"],
+        scgpt=scgpt_work,
         others=other_terms,
         code=code_digest("plan_run"),
     script:

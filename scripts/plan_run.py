@@ -10,6 +10,7 @@ with job(snakemake.log[0]):
         batches=snakemake.params.batches,
         ahead=snakemake.params.ahead,
         device=snakemake.params.device,
+        scgpt=snakemake.params.scgpt,
         others=snakemake.params.others,
         plan_out=snakemake.output.plan,
     )

@@ -101,6 +101,21 @@ def encoder_facts(wildcards):
     return {name: getattr(known, name) for name in names}
 
 
+def scgpt_work(wildcards):
+    """Return what scGPT has to embed beside the cohorts: policy, and profiles by form; nothing without adapters."""
+    genomics, references = CONFIG["genomics"], CONFIG["singlecell"]["references"]
+    if not genomics["adapters"] or genomics["checkpoint"] == "tiny":
+        return {}
+    used = {adapter["reference"] for adapter in genomics["adapters"].values()} - {""}
+    profiles = {}
+    for name in sorted(used):
+        mixtures = references[name]["mixtures"]
+        for form in mixtures["forms"]:
+            made = sum(mixtures[part] for part in ("train", "validation", "test"))
+            profiles[form] = profiles.get(form, 0) + made
+    return {"policy": genomics["policy"], "profiles": profiles}
+
+
 def other_terms(wildcards):
     """Return sentences on single cells and weights beside those of the slides."""
     found = []
@@ -112,6 +127,7 @@ def other_terms(wildcards):
             )
     if CONFIG["genomics"]["adapters"]:
         found.append(
-            "scGPT: weights from the authors, put in place by you; code under MIT."
+            "scGPT: weights from the authors (no gate, no licence stated of their own), put in place by you; code "
+            "under MIT (config/scgpt.md)."
         )
     return found

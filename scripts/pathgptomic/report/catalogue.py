@@ -21,6 +21,7 @@ BASELINES = {  # name -> title, modalities
     "elastic-net-cnv": ("Elastic net, copy number", ["cnv"]),
     "elastic-net-mutations": ("Elastic net, mutations", ["mutations"]),
     "elastic-net-omics": ("Elastic net, all omics", OMICS),
+    "pca-cox-expression": ("Principal components of expression (Cox)", ["expression"]),
     "block-cox": ("Block-penalised Cox, clinical and omics", ["clinical", *OMICS]),
     "random-survival-forest": ("Random survival forest, clinical and omics", ["clinical", *OMICS]),
 }

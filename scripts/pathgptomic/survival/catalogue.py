@@ -10,6 +10,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
     "elastic-net-cnv": ("cnv",),
     "elastic-net-mutations": ("mutations",),
     "elastic-net-omics": OMICS,
+    "pca-cox-expression": ("expression",),
     "block-cox": ("clinical", *OMICS),
     "random-survival-forest": ("clinical", *OMICS),
 }

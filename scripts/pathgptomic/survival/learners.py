@@ -32,6 +32,7 @@ TREES = 200
 # Among thousands of features a forest seldom meets the few covariates that matter: of 5 to 40 components, 5 gave the
 # best out-of-bag C in both cohorts.
 COMPONENTS = 5
+PCA_COUNTS = (2, 4, 8, 16, 32)  # of which the inner parts choose one
 TIME_BINS = 40  # the log-rank splits of a forest cost as many operations as there are distinct times
 
 
@@ -141,26 +142,68 @@ def elastic_net(problem: Problem) -> Scores:
     ----------
     Simon et al., J. Stat. Softw. 39 (2011) 5. Verweij and van Houwelingen, Stat. Med. 12 (1993) 2305.
     """
-    fold = problem.fold
+    fitted = problem.fitted(problem.fold.train)
 
-    def fit(rows: np.ndarray, alphas: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def path(rows: np.ndarray, alphas: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         x = np.concatenate([problem.features(name, rows) for name in problem.modalities], axis=1)
         coefficients, used = _path(x[rows], *problem.outcome(rows), alphas)
         return x @ coefficients, used  # [patients, alphas]
 
-    everybody, alphas = fit(problem.fitted(fold.train), None)
-    inner = np.zeros((len(fold.train), len(alphas)))
-    likelihood = np.zeros(len(alphas))
-    fitted = problem.fitted(fold.train)
+    everybody, alphas = path(fitted, None)
+
+    def fit(rows: np.ndarray) -> np.ndarray:
+        left, used = path(rows, alphas)
+        return np.pad(left, ((0, 0), (0, len(alphas) - len(used))), constant_values=np.nan)
+
+    return choose_option(problem, everybody, fit, [f"alpha {alpha:.4g}" for alpha in alphas])
+
+
+def pca_cox(problem: Problem) -> Scores:
+    """Cox regression on principal components of one table, their number by cross-validated partial likelihood.
+
+    What an embedding of the same table has to beat. The components are standardised and lightly penalised.
+    """
+    (modality,) = problem.modalities
+
+    def fit(rows: np.ndarray) -> np.ndarray:
+        z = problem.components(modality, rows, max(PCA_COUNTS))
+        z = z / z[rows].std(axis=0)
+        penalty = CLINICAL_PENALTY * len(rows)
+        columns = [
+            z[:, :count] @ ridge_cox(z[rows][:, :count], *problem.outcome(rows), penalty) for count in PCA_COUNTS
+        ]
+        return np.stack(columns, axis=1)  # [patients, counts]
+
+    everybody = fit(problem.fitted(problem.fold.train))
+    return choose_option(problem, everybody, fit, [f"{count} components" for count in PCA_COUNTS])
+
+
+def choose_option(
+    problem: Problem, everybody: np.ndarray, fit: Callable[[np.ndarray], np.ndarray], options: Sequence[str]
+) -> Scores:
+    """Return the scores of the option with the best cross-validated partial likelihood on the inner parts.
+
+    Parameters
+    ----------
+    everybody
+        Log-hazards of all patients by each option, fitted on the training part, [patients, options].
+    fit
+        ``fit(rows)`` returns the same of fits on `rows`; NaN where an option has no fit.
+    options
+        Their names, for the log.
+    """
+    fold, fitted = problem.fold, problem.fitted(problem.fold.train)
+    inner = np.zeros((len(fold.train), len(options)))
+    likelihood = np.zeros(len(options))
     for part, rows, left_out in list(fold.networks())[1:]:
-        left, used = fit(problem.fitted(rows), alphas)
-        likelihood[len(used) :] = -np.inf
-        shared = slice(len(used))
-        inner[fold.inner == part, shared] = left[left_out]
+        left = fit(problem.fitted(rows))
+        inner[fold.inner == part] = left[left_out]
+        reached = np.isfinite(left).all(axis=0)
+        likelihood[~reached] = -np.inf
         for sign, who in ((1, fitted), (-1, problem.fitted(rows))):
-            likelihood[shared] += sign * log_likelihood(left[who], *problem.outcome(who))
+            likelihood[reached] += sign * log_likelihood(left[who][:, reached], *problem.outcome(who))
     best = int(np.argmax(likelihood))
-    logger.info("fold %d: alpha %.4g, number %d of %d", fold.number, alphas[best], best + 1, len(alphas))
+    logger.info("fold %d: %s, number %d of %d", fold.number, options[best], best + 1, len(options))
     return Scores(everybody[fold.train, best], inner[:, best], everybody[fold.test, best])
 
 
@@ -208,6 +251,7 @@ LEARNERS: dict[str, Callable[[Problem], Scores]] = {
     "elastic-net-cnv": elastic_net,
     "elastic-net-mutations": elastic_net,
     "elastic-net-omics": elastic_net,
+    "pca-cox-expression": pca_cox,
     "block-cox": block_cox,
     "random-survival-forest": random_survival_forest,
 }

@@ -7,7 +7,7 @@ import pytest
 
 from pathgptomic.cohort.gdc.fetch import fetch_slides
 from pathgptomic.cohort.gdc.manifest import CLINICAL, COLUMNS, write_manifest
-from pathgptomic.cohort.gdc.plan import estimate, plan_run
+from pathgptomic.cohort.gdc.plan import estimate, plan_run, scgpt_sequences
 from pathgptomic.cohort.tables import write_slides
 from pathgptomic.config import compose_schemas, with_defaults
 from pathgptomic.slides.choose import batch_of
@@ -32,7 +32,7 @@ def manifest(slides: int, slide_bytes: int, controlled: int = 0) -> pd.DataFrame
 
 def plan(tmp_path: Path, encoder: str = "uni", controlled: int = 0, **changes) -> str:
     write_manifest(tmp_path / "m.tsv", manifest(400, 900_000_000, controlled))
-    settings = {"batches": 8, "ahead": None, "device": "cuda", "others": []} | changes
+    settings = {"batches": 8, "ahead": None, "device": "cuda", "scgpt": {}, "others": []} | changes
     plan_run(
         manifests={"tcga-x": str(tmp_path / "m.tsv")},
         encoder=facts(encoder),
@@ -62,6 +62,22 @@ def test_plan_of_small_disk_and_no_gpu(tmp_path):
     assert "Apache-2.0, no gate, commercial use allowed" in text
 
 
+@pytest.mark.parametrize(
+    ("policy", "bulk", "others"), [("partition", 16, 5 * 600 + 3 * 60), ("random:2", 2, 2 * 660), ("full", 1, 660)]
+)
+def test_plan_says_what_scgpt_takes(tmp_path, policy, bulk, others):
+    scgpt = {"policy": policy, "profiles": {"pairs": 600, "cells": 60}}
+    table = manifest(30, 1000)
+    molecular = table["modality"] == "mutations"
+    table.loc[molecular, ["modality", "case"]] = [["expression", f"case{i}"] for i in range(30)]
+    assert scgpt_sequences({"c": table}, scgpt) == (690, 30 * bulk + others)
+    # a cohort without expression: its mixtures are left
+    text = plan(tmp_path, scgpt=scgpt, device="cpu")
+    assert f"scGPT:      660 profiles as {others:,} sequences ({policy})" in text
+    assert "core-hours without a GPU" in text
+    assert "scGPT" not in plan(tmp_path)
+
+
 def test_plan_without_the_gdc(tmp_path):
     plan_run(
         manifests={},
@@ -69,6 +85,7 @@ def test_plan_without_the_gdc(tmp_path):
         batches=8,
         ahead=None,
         device="auto",
+        scgpt={},
         others=[],
         plan_out=str(tmp_path / "plan.txt"),
     )

@@ -72,6 +72,29 @@ def test_a_real_cohort_is_planned_whole(root, tmp_path):
     assert not {"simulate_mirror", "simulate_cohort", "build_cohort"} & plan.keys()
 
 
+def test_the_ablation_of_the_paper_is_planned_on_a_real_cohort(root, tmp_path):
+    """scGPT included: single cells of the Census, mixtures, embeddings, adapters, the six models, the baseline."""
+    from pathgptomic.genomics.tiny_checkpoint import TINY, write_checkpoint
+
+    words = ["--configfile", str(root / "config" / "ablation.yaml"), "--config", "cohorts=[tcga-blca]"]
+    with pytest.raises(AssertionError, match="genomics.checkpoint resources/scgpt/whole-human lacks args.json"):
+        planned(root, tmp_path, *words)
+    write_checkpoint(tmp_path / "resources" / "scgpt" / "whole-human", genes=["TP53"], sizes=TINY, seed=1)
+    plan = planned(root, tmp_path, *words)
+    for rule in ("fetch_cells", "mix_cells", "embed_mixtures", "embed_bulk", "compare_mixtures"):
+        assert plan[rule] == 1
+    assert plan["adapt_bulk"] == 2
+    models = yaml.safe_load((root / "config" / "ablation.yaml").read_text())["survival"]["models"]
+    assert [model["modalities"][0] for model in models.values()] == ["genomics:raw"] * 2 + ["genomics:mixup"] * 3
+    demo = yaml.safe_load((root / "config" / "demo.yaml").read_text())["survival"]["models"]
+    assert demo.keys() == models.keys()
+    default = yaml.safe_load((root / "config" / "config.yaml").read_text())["survival"]
+    assert default["models"]["concat"]["modalities"] == ["expression", "cnv", "mutations", "slides"]
+    assert "pca-cox-expression" in default["baselines"]
+    # the plan before anything is spent, with scGPT in it
+    assert planned(root, tmp_path, *words, "--", "plan").keys() == {"lock_cohort", "plan_run", "plan"}
+
+
 def test_batches_wait_for_room_where_slides_are_deleted(root, tmp_path):
     (tmp_path / "settings.yaml").write_text(
         yaml.safe_dump({"cohorts": ["tcga-kirc"], "slides": {"keep_slides": False}, "gdc": {"slides_ahead": 1}})

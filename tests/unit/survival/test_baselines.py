@@ -17,7 +17,7 @@ from pathgptomic.survival.baselines import fit_baseline, predict
 from pathgptomic.survival.catalogue import BASELINES
 from pathgptomic.survival.cox import cox_loss
 from pathgptomic.survival.inputs import CohortInputs, make_folds
-from pathgptomic.survival.learners import LEARNERS, Problem
+from pathgptomic.survival.learners import LEARNERS, PCA_COUNTS, Problem
 from pathgptomic.survival.predictions import read_predictions
 from pathgptomic.survival.ridge_cox import log_likelihood, ridge_cox
 from pathgptomic.survival.risk_sets import RiskSets
@@ -211,6 +211,22 @@ def test_elastic_net_on_shuffled_outcomes_promises_nothing(inputs):
     assert concordance(table, shuffled, "inner") < 0.62
 
 
+def test_components_and_their_number_are_those_of_a_plain_calculation(inputs):
+    fold = inputs.folds[0]
+    problem = Problem(inputs, fold, ["expression"], 1)
+    scores = LEARNERS["pca-cox-expression"](problem)
+    x = problem.features("expression", fold.train)
+    x = x - x[fold.train].mean(axis=0)
+    u, s, v = np.linalg.svd(x[fold.train], full_matrices=False)
+    same = []
+    for count in PCA_COUNTS:
+        z = x @ v[:count].T
+        z = z / z[fold.train].std(axis=0)
+        direct = z @ ridge_cox(z[fold.train], *problem.outcome(fold.train), 0.01 * len(fold.train))
+        same.append(np.allclose(scores.test, direct[fold.test], atol=1e-6))
+    assert sum(same) == 1
+
+
 def test_a_patient_without_a_table_is_predicted_from_medians(inputs):
     fold = inputs.folds[0]
     features = {name: table.copy() for name, table in inputs.features.items()}
@@ -219,7 +235,7 @@ def test_a_patient_without_a_table_is_predicted_from_medians(inputs):
     patients = inputs.patients.copy()
     patients.iloc[lacking, patients.columns.get_loc("has_expression")] = False
     masked = dataclasses.replace(inputs, patients=patients, features=features)
-    for name in ("elastic-net-omics", "block-cox"):
+    for name in ("elastic-net-omics", "block-cox", "pca-cox-expression"):
         scores = LEARNERS[name](Problem(masked, fold, BASELINES[name], 1))
         assert np.isfinite(np.concatenate([scores.train, scores.inner, scores.test])).all()
 

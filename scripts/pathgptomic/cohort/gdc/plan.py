@@ -20,6 +20,10 @@ CPU_TILES_PER_S, CPU_WEIGHTS_M, CPU_LIMIT = 25.0, 8.5, 40.0
 DECODE_S = 0.0045  # one core, one tile
 LINE_BYTES_PER_S = 50e6
 BYTES_PER_FEATURE = 2
+# scGPT of the official size: sequences of 1,200 tokens that a profile is shown as under the policy `partition` (18,000
+# expressed genes in bulk and in mixtures of many cells), sequences a second on one GPU (an estimate) and on one core
+SEQUENCES = {"bulk": 16, "pseudobulk": 16, "pairs": 5, "cells": 3}
+GPU_SEQUENCES_PER_S, CPU_SEQUENCES_PER_S = 1000.0, 1.0
 COLUMNS = ("cohort", "cases", "files", "molecular GB", "slides", "slides GB", "controlled", "release")
 
 
@@ -30,6 +34,7 @@ def plan_run(
     batches: int,
     ahead: int | None,
     device: str,
+    scgpt: Mapping[str, Any],
     others: Sequence[str],
     plan_out: str,
 ) -> None:
@@ -47,6 +52,9 @@ def plan_run(
         Batches of slides on the disk at once where slides are deleted after encoding, None where they stay.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    scgpt
+        ``policy`` and ``profiles`` (number by form) of what scGPT has to embed beside the cohorts; empty where it has
+        nothing to do or is the small one of the demo.
     others
         Sentences on further data and weights that the run asks for.
     plan_out
@@ -57,6 +65,8 @@ def plan_run(
         *_sizes(tables),
         "",
         *_effort(tables, encoder, batches, ahead, device),
+        *_scgpt_effort(tables, scgpt, device),
+        "Hours, tiles and sequences are good to a factor of two or three; training and the report take minutes.",
         "",
         *_terms(tables, encoder, others),
     ]
@@ -126,7 +136,26 @@ def _effort(
         yield f"GPU:        about {found['gpu_hours']:.1f} h on one data-centre GPU."
         yield f"CPU:        about {found['cpu_hours']:.0f} core-hours (decoding)."
     yield f"Disk:       at most about {found['disk_bytes'] / GB:.0f} GB ({kept})."
-    yield "Hours and tiles are good to a factor of two or three; training and the report take minutes."
+
+
+def scgpt_sequences(tables: Mapping[str, pd.DataFrame], scgpt: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the profiles that scGPT has to embed and the sequences that these are shown as (see `plan_run`)."""
+    bulk = sum(table.loc[table["modality"] == "expression", "case"].nunique() for table in tables.values())
+    profiles = {"bulk": bulk, **scgpt["profiles"]}
+    kind, _, draws = scgpt["policy"].partition(":")
+    each = {"partition": SEQUENCES, "random": dict.fromkeys(SEQUENCES, int(draws or 1) if kind == "random" else 1)}
+    number = each.get(kind, dict.fromkeys(SEQUENCES, 1))
+    return sum(profiles.values()), sum(count * number[form] for form, count in profiles.items())
+
+
+def _scgpt_effort(tables: Mapping[str, pd.DataFrame], scgpt: Mapping[str, Any], device: str) -> Iterator[str]:
+    if not scgpt:
+        return
+    profiles, sequences = scgpt_sequences(tables, scgpt)
+    on_cpu, on_gpu = (sequences / speed / 3600 for speed in (CPU_SEQUENCES_PER_S, GPU_SEQUENCES_PER_S))
+    took = f"{on_cpu:.0f} core-hours without a GPU"
+    took = took if device == "cpu" else f"{on_gpu:.1f} h on one data-centre GPU, {took}"
+    yield f"scGPT:      {profiles:,} profiles as {sequences:,} sequences ({scgpt['policy']}), about {took}."
 
 
 def _terms(tables: Mapping[str, pd.DataFrame], encoder: Mapping[str, Any], others: Sequence[str]) -> Iterator[str]:
