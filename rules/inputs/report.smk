@@ -64,6 +64,33 @@ def report_files(wildcards):
     if wildcards.cohort in SIMULATED:
         files["truth"] = resolve(CONFIG, "resources/{cohort}/truth.json")
         files["hazards"] = resolve(CONFIG, "resources/{cohort}/true_hazards.tsv")
+    return files | genomics_files()
+
+
+def adapters_in_use():
+    """Return the adapters that a model of the run names."""
+    named = {
+        modality.partition(":")[2]
+        for model in CONFIG["survival"]["models"].values()
+        for modality in model["modalities"]
+    }
+    return [name for name in CONFIG["genomics"]["adapters"] if name in named]
+
+
+def genomics_files():
+    """Return the tables on the embeddings and the adapters in use."""
+    used = adapters_in_use()
+    trained = [
+        name for name in used if CONFIG["genomics"]["adapters"][name]["reference"]
+    ]
+    files = {"quality": "results/{cohort}/genomics/scgpt/quality.tsv"} if used else {}
+    if trained:
+        files["evaluations"] = expand(
+            "results/adapters/{adapter}/evaluation.tsv", adapter=trained
+        )
+        files["domains"] = expand(
+            "results/{{cohort}}/genomics/domain/{adapter}.tsv", adapter=trained
+        )
     return files
 
 
@@ -118,7 +145,10 @@ def report_pictures(wildcards):
     pictures = []
     for reference in references_in_use():
         figure = f"results/{wildcards.cohort}/genomics/mixtures/{reference}.svg"
-        caption = "Bulk profiles beside the mixtures of single cells that the adapter was trained on."
+        caption = (
+            "Bulk profiles beside the single cells and mixtures of the reference. A mixture stands in for bulk only if "
+            "it expresses about as many genes, leaves about as few of them tied, and ranks them alike."
+        )
         pictures.append(
             {"path": figure, "title": "Bulk beside mixtures", "caption": caption}
         )
@@ -128,18 +158,8 @@ def report_pictures(wildcards):
 def references_in_use():
     """Return the single-cell references behind the adapters that a model of the run names."""
     adapters = CONFIG["genomics"]["adapters"]
-    named = {
-        modality.partition(":")[2]
-        for model in CONFIG["survival"]["models"].values()
-        for modality in model["modalities"]
-    }
-    return sorted(
-        {
-            adapter["reference"]
-            for name, adapter in adapters.items()
-            if name in named and adapter["reference"]
-        }
-    )
+    references = {adapters[name]["reference"] for name in adapters_in_use()}
+    return sorted(references - {""})
 
 
 def picture_files(wildcards):

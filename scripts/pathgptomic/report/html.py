@@ -15,6 +15,7 @@ from pathgptomic.report import answer, prose
 from pathgptomic.report.balance_words import balance_grid, balance_text, contrasts
 from pathgptomic.report.catalogue import PAPER
 from pathgptomic.report.facts import cost_grid, data_grid, run_grid
+from pathgptomic.report.genomics_view import genomics_grids
 from pathgptomic.report.glossary import GLOSSARY
 from pathgptomic.report.patients_view import follow_up, patients_grid
 from pathgptomic.report.planted import Planted, planted_grid, planted_text
@@ -59,7 +60,8 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort.
+        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort; tables
+        of scGPT and its adapters, see `genomics_grids`.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
@@ -87,7 +89,7 @@ def write_report(
         **_texts(study, model),
         figures=_figures(study, Path(figures), Path(out).parent),
         tables=_tables(study, facts, data, benchmarks, files.get("bundle"))
-        | {"planted": planted_grid(study, planted) if planted else None},
+        | {"planted": planted_grid(study, planted) if planted else None, "inputs": genomics_grids(files)},
         inserts=[_inserted(insert) for insert in inserts],
         slides=_slides(files.get("slides"), slide_pictures),
     )
