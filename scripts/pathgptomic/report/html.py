@@ -60,8 +60,8 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort; tables
-        of scGPT and its adapters, see `genomics_grids`.
+        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort;
+        tables of scGPT and its adapters, see `genomics_grids`.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
