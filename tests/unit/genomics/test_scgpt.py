@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pathgptomic.genomics.checkpoint import Checkpoint, read_checkpoint
-from pathgptomic.genomics.scgpt import ScGPT
+from pathgptomic.genomics.scgpt import ROWS, ScGPT, attention
 from pathgptomic.genomics.tiny_checkpoint import write_checkpoint
 
 SIZES = {"width": 32, "heads": 4, "hidden": 48, "layers": 3}
@@ -65,3 +65,17 @@ def test_half_precision_stays_close(checkpoint: Checkpoint, batch: tuple[torch.T
     exact, rough = ScGPT(checkpoint)(*batch), ScGPT(checkpoint, torch.bfloat16)(*batch)
     assert rough.dtype == torch.float32
     assert (exact * rough).sum(dim=1).min() > 0.9995
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_in_bfloat16_is_that_of_torch(masked: bool):
+    """More tokens than are taken at a time, so that every block is seen."""
+    tokens = 2 * ROWS + 30
+    q, k, v = torch.randn(3, 2, 3, tokens, 16, generator=torch.Generator().manual_seed(2)).bfloat16()
+    mask = None
+    if masked:
+        mask = (torch.arange(tokens) < torch.tensor([tokens, ROWS - 7])[:, None])[:, None, None]
+    ours = attention(q, k, v, mask).float()
+    exact = nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+    assert (ours - exact).abs().max() < 0.02
+    assert nn.functional.cosine_similarity(ours, exact, dim=-1).min() > 0.999
