@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,3 +147,17 @@ def test_the_report_is_one_file_without_outside_references(demo: Path):
     text = (demo / "results" / "demo" / "report" / "report.html").read_text()
     assert "<script src" not in text
     assert not re.search(r"""(?:src|href)=["']?https?://""", text)
+
+
+def test_the_report_shows_what_was_read_of_the_slides_and_where_a_model_looked(demo: Path):
+    slides = demo / "results" / "demo" / "slides"
+    text = (demo / "results" / "demo" / "report" / "report.html").read_text()
+    section = text[text.index('<section id="slides">') :].partition("</section>")[0]
+    assert section.count('<img src="data:image/jpeg;base64,') == 2  # contact sheet, heatmaps
+    assert "states neither microns per pixel nor an objective power" in section
+    assert "none of which was fitted on that patient" in section
+    assert "marker pen" in section
+    table = pd.read_csv(slides / "slides.tsv", sep="\t")
+    drawn = {path.stem for path in (slides / "heatmaps" / "slides-attention").iterdir()}
+    assert drawn == set(table.loc[table["status"] == "ok", "patient_id"])
+    assert table["status"].value_counts().to_dict().keys() == {"ok", "skipped"}
