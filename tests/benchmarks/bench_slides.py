@@ -181,7 +181,10 @@ def _features() -> list[dict]:
     works = {form: ours(encoder.run) for form, encoder in forms.items()}
     works["reference"] = lambda: encode(path, grid, plain, known.colour)
     cost = {form: 1e3 * cpu / len(grid) for form, (cpu, _) in _interleaved(works, ROUNDS).items()}
-    agreement = _agreement(path, grid)
+    agreement, tiles = _agreement(path, grid), _tiles(path, grid)
+    own = {
+        form: _cosine(encoder.run(tiles), encode(path, grid, plain, known.colour)) for form, encoder in forms.items()
+    }
     return [
         {
             "name": form,
@@ -190,8 +193,8 @@ def _features() -> list[dict]:
             "ratio": cost["reference"] / cost[form],
             "goal": {"features_cpu_fast": 2.5, "features_cpu_f32": 1.1}[form],
             "unit": "CPU ms a tile",
-            "conditions": f"ResNet50, {len(grid)} tiles, {forms[form].how}, processor with {_abilities()}; cosine with "
-            f"real weights (EfficientNet-lite0) {agreement[form]:.6f}",
+            "conditions": f"ResNet50, {len(grid)} tiles, {forms[form].how}, processor with {_abilities()}; smallest "
+            f"cosine {own[form]:.5f} (random weights), {agreement[form]}",
         }
         for form in forms
     ]
@@ -202,19 +205,28 @@ def _abilities() -> str:
     return "/".join(name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags)
 
 
-def _agreement(path: Path, grid: Grid) -> dict[str, float]:
-    """Return the smallest cosine between features of the fast forms and of the plain network, real weights."""
+def _agreement(path: Path, grid: Grid) -> dict[str, str]:
+    """Say how well the features of the fast forms agree with those of the plain network, real weights."""
     name = "efficientnet-lite0"
-    with Slide(path) as opened:
-        tiles = np.concatenate([batch.tiles for batch in stream(opened, grid)])
-    known = card(name)
+    tiles, known = _tiles(path, grid), card(name)
     reference = encode(path, grid, load(known, embedded_weights()), known.colour)
     found = {}
     for form, backend in (("features_cpu_fast", "openvino"), ("features_cpu_f32", "torch")):
-        features = make_encoder(name=name, weights=None, tile=224, device="cpu", backend=backend).run(tiles)
-        norms = np.linalg.norm(features, axis=1) * np.linalg.norm(reference, axis=1)
-        found[form] = float(((features * reference).sum(axis=1) / norms).min())
+        encoder = make_encoder(name=name, weights=None, tile=224, device="cpu", backend=backend)
+        cosine = _cosine(encoder.run(tiles), reference)
+        found[form] = f"{cosine:.5f} (real weights of EfficientNet-lite0, {encoder.how})"
     return found
+
+
+def _tiles(path: Path, grid: Grid) -> np.ndarray:
+    with Slide(path) as opened:
+        return np.concatenate([batch.tiles for batch in stream(opened, grid)])
+
+
+def _cosine(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the smallest cosine between two features of a tile."""
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((found * expected).sum(axis=1) / norms).min())
 
 
 def _memory() -> dict:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from pathgptomic.files import sha256_file
 from pathgptomic.slides import encoders
 from pathgptomic.slides.registry import Card, card
+from pathgptomic.slides.scene import SCALE, TISSUE, make_scene
 from pathgptomic.timm_weights import embedded_weights
 
 log = logging.getLogger(__name__)
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 CPU_BATCH = 8  # tiles at once on a CPU: more no longer fit its caches and are slower
 AGREEMENT = 0.999  # smallest cosine between features of a faster form of the encoder and the plain one
+MARGIN = 0.9995  # what the few tiles of the probe must show before a faster form is taken unasked
 
 
 class Normalised(nn.Module):
@@ -76,8 +80,8 @@ def make_encoder(
     device
         ``auto``, ``cpu`` or ``cuda``.
     precision
-        ``auto`` is bfloat16 on a GPU that has it, float16 on an older one, float32 with torch on a CPU, and whatever
-        the processor is fastest with for OpenVINO.
+        ``auto`` is the fastest whose features agree with those in float32: bfloat16 or float16 on a GPU, whatever the
+        processor is fastest with for OpenVINO, float32 with torch on a CPU.
     backend
         ``torch`` or ``openvino`` (CPU).
     threads
@@ -99,12 +103,12 @@ def make_encoder(
     with torch.inference_mode():
         expected = plain(torch.from_numpy(probe)).numpy()
     if on_gpu:
-        run, how = _on_gpu(plain, precision)
+        build = partial(_on_gpu, plain)
     elif backend == "openvino":
-        run, how = _with_openvino(plain, probe, precision, threads)
+        build = partial(_compiled, _graph(plain, probe), threads)
     else:
-        run, how = _on_cpu(plain, probe, expected, precision)
-    _check_agreement(run(probe), expected, f"{name} on {how}")
+        build = partial(_on_cpu, plain, probe, expected)
+    run, how = _agreeing(name, _kinds(precision, on_gpu, backend), build, probe, expected)
     log.info("%s runs on %s", name, how)
     return Encoder(known, run, expected.shape[1], sha256_file(path), how)
 
@@ -136,23 +140,50 @@ def _weights(known: Card, weights: str | None) -> Path:
 
 
 def _probe(tile: int) -> np.ndarray:
-    """Two tiles of coloured noise at two scales, by which two forms of an encoder are compared."""
-    generator = np.random.default_rng(0)
-    fine = generator.integers(0, 256, (1, tile, tile, 3))
-    coarse = np.kron(generator.integers(60, 256, (1, -(-tile // 16), -(-tile // 16), 3)), np.ones((1, 16, 16, 1), int))
-    return np.concatenate([0.4 * fine + 0.6 * coarse[:, :tile, :tile], coarse[:, :tile, :tile]]).astype(np.uint8)
+    """Four tiles of drawn tissue, pale and with nuclei, by which two forms of an encoder are compared.
+
+    Low contrast is what tells them apart: EfficientNet-lite0 in bfloat16 has cosines of 0.9985 at worst on real tissue,
+    of 0.9986 on drawn eosin, of 0.9992 on noise.
+    """
+    pictures = []
+    for density in (0.0, 800.0):
+        scene = make_scene(width=2 * SCALE, height=2 * SCALE, mpp=0.5, density=density, seed=0, pen=False)
+        texture = scene.textures[TISSUE]
+        times = -(-2 * tile // texture.shape[1])
+        wide = np.tile(texture, (times, times, 1))
+        pictures += [wide[:tile, :tile], wide[tile : 2 * tile, tile : 2 * tile]]
+    return np.stack(pictures)
 
 
-def _check_agreement(found: np.ndarray, expected: np.ndarray, what: str) -> None:
-    cosine = (found * expected).sum(1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
-    if not (cosine >= AGREEMENT).all():
-        raise ValueError(
-            f"{what} gives features with cosine {cosine.min():.5f} to those in float32; set slides.precision: float32"
-        )
+def _kinds(precision: str, on_gpu: bool, backend: str) -> list[str]:
+    """Return the precisions to try, the fastest first."""
+    if precision != "auto":
+        return [precision]
+    if on_gpu:
+        return ["bfloat16"] * torch.cuda.is_bf16_supported() + ["float16", "float32"]
+    return ["auto", "float32"] if backend == "openvino" else ["float32"]
 
 
-def _on_gpu(plain: Normalised, precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    kind = precision if precision != "auto" else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+def _agreeing(
+    name: str,
+    kinds: list[str],
+    build: Callable[[str], tuple[Callable[[np.ndarray], np.ndarray], str]],
+    probe: np.ndarray,
+    expected: np.ndarray,
+) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """Return the first form of the encoder whose features agree with the expected ones."""
+    for kind in kinds:
+        run, how = build(kind)
+        found = run(probe)
+        cosine = (found * expected).sum(1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
+        worst = float(np.nan_to_num(cosine, nan=-1.0).min())
+        if worst >= (AGREEMENT if kind == kinds[-1] else MARGIN):
+            return run, how
+        log.info("%s on %s: cosine %.5f to the features in float32, which is too far", name, how, worst)
+    raise ValueError(f"{name} on {how} gives features with cosine {worst:.5f} to those in float32; set float32")
+
+
+def _on_gpu(plain: Normalised, kind: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     model = plain.to("cuda", memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = True
 
@@ -167,7 +198,7 @@ def _on_gpu(plain: Normalised, precision: str) -> tuple[Callable[[np.ndarray], n
 def _on_cpu(
     plain: Normalised, probe: np.ndarray, expected: np.ndarray, precision: str
 ) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    if precision not in ("auto", "float32"):
+    if precision != "float32":
         raise ValueError(f"slides.precision {precision} needs a GPU or slides.backend: openvino on a CPU; set float32")
     model = _frozen(plain.to(memory_format=torch.channels_last), probe, expected)
 
@@ -182,7 +213,7 @@ def _frozen(plain: Normalised, probe: np.ndarray, expected: np.ndarray) -> nn.Mo
     """Fold batch normalisation into the convolutions; keep the plain module if that changes a result."""
     try:
         with torch.no_grad():
-            frozen = torch.jit.freeze(torch.jit.trace(plain, torch.from_numpy(np.repeat(probe, 2, axis=0))))
+            frozen = torch.jit.freeze(torch.jit.trace(plain, torch.from_numpy(probe[:3])))
         with torch.inference_mode():
             same = np.allclose(frozen(torch.from_numpy(probe)).numpy(), expected, rtol=1e-3, atol=1e-4)
     except RuntimeError as error:
@@ -191,20 +222,23 @@ def _frozen(plain: Normalised, probe: np.ndarray, expected: np.ndarray) -> nn.Mo
     return frozen if same else plain
 
 
-def _with_openvino(
-    plain: Normalised, probe: np.ndarray, precision: str, threads: int
-) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+def _graph(plain: Normalised, probe: np.ndarray) -> Any:
+    """Return the encoder as a model of OpenVINO."""
     try:
         import openvino
     except ImportError as error:
         raise ValueError("slides.backend openvino needs the package openvino; install it or set torch") from error
-    core = openvino.Core()
     with torch.no_grad():
-        graph = openvino.convert_model(plain, example_input=torch.from_numpy(probe), input=[-1, *probe.shape[1:]])
+        return openvino.convert_model(plain, example_input=torch.from_numpy(probe[:2]), input=[-1, *probe.shape[1:]])
+
+
+def _compiled(graph: Any, threads: int, precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    import openvino
+
     options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
-    compiled = core.compile_model(graph, "CPU", options)
+    compiled = openvino.Core().compile_model(graph, "CPU", options)
     used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
 
     def run(tiles: np.ndarray) -> np.ndarray:
