@@ -25,7 +25,7 @@ test: $(READY)
 	python -m pytest
 
 cluster: $(READY)
-	python -m pytest -v -rs -m cluster tests/cluster
+	python -m pytest -v -rs -m "cluster or not cluster" tests/cluster
 
 environments: $(READY)
 	python -m pytest -v -rs -m "environments or not environments" tests/environments

@@ -17,7 +17,7 @@ from tests.workflow.test_workflow import copy_clone
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LIMIT = 900  # seconds that any one run of Snakemake may take
+LIMIT = 2400  # seconds that any one run of Snakemake may take on a busy machine; none waits for ever
 # what the tests change of the profile: a scheduler that is asked often
 OPTIONS = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
 WITHOUT_IMAGES = ["--sdm", "env-modules"]

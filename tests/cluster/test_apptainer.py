@@ -19,7 +19,7 @@ def clone(programs: Path, tmp_path: Path) -> Path:
     """Return a clone that runs in the images of this one."""
     if missing := [name for name, path in IMAGES.items() if not Path(path).exists()]:
         pytest.skip(f"no image of {', '.join(missing)}; `make containers` builds them (BASE=debian without a registry)")
-    return small_clone(tmp_path / "clone", f"containers: {ROOT / 'containers'}")
+    return small_clone(tmp_path / "clone", f"containers: {ROOT / 'containers'}", "transfer: local")
 
 
 def test_the_demo_runs_in_its_images(programs: Path, clone: Path):
@@ -43,6 +43,8 @@ def test_jobs_on_slurm_run_in_their_images(cluster: Path, programs: Path, clone:
     assert (clone / target).stat().st_size
     rows = jobs(clone)
     assert {row["State"] for row in rows} == {"COMPLETED"}
-    assert {"rule_simulate_mirror", "rule_build_gdc_cohort", "rule_train_model"} <= {
-        row["Comment"].split("_wildcards_")[0] for row in rows
-    }
+    rules = {row["Comment"].split("_wildcards_")[0].removeprefix("rule_") for row in rows}
+    assert {"simulate_mirror", "build_gdc_cohort", "make_splits", "train_model"} <= rules
+    # they ran beside Snakemake, as `transfer: local` says
+    assert not rules & {"lock_cohort", "fetch_files"}
+    assert (clone / "results" / "demo" / "cohort" / "fetched.tsv").exists()
