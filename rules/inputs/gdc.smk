@@ -125,7 +125,7 @@ def other_terms(wildcards):
             found.append(
                 f"reference {name}: CELLxGENE Census {release}, CC BY 4.0, no gate."
             )
-    if CONFIG["genomics"]["adapters"]:
+    if CONFIG["genomics"]["adapters"] and CONFIG["genomics"]["checkpoint"] != "tiny":
         found.append(
             "scGPT: weights from the authors (no gate, no licence stated of their own), put in place by you; code "
             "under MIT (config/scgpt.md)."
