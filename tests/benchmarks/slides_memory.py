@@ -5,7 +5,7 @@ batch, so that its memory counts.
 """
 
 import json
-import resource
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -33,12 +33,15 @@ def main(slide: str) -> None:
                 features.append(np.repeat(message.tiles.mean(axis=(1, 2)), 427, axis=1).astype(np.float16))
                 tiles += len(message.tiles)
             for child in psutil.Process().children():
-                status = Path(f"/proc/{child.pid}/status").read_text()
-                reader = max(reader, int(status.split("VmHWM:")[1].split()[0]))
+                reader = max(reader, peak(child.pid))
             if message.event == "failed":
                 raise SystemExit(message.content["reason"])
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(json.dumps({"gigabytes": (own + reader) / 2**20, "tiles": tiles}) + "\n")
+    sys.stdout.write(json.dumps({"gigabytes": (peak(os.getpid()) + reader) / 2**20, "tiles": tiles}) + "\n")
+
+
+def peak(process: int) -> int:
+    """Return the peak resident memory of a process in KiB; getrusage would count what its parent held at its start."""
+    return int(Path(f"/proc/{process}/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":
