@@ -22,7 +22,7 @@ TITLES = {"cells": "single cells", "pairs": "two cells mixed", "pseudobulk": "ma
 MEASURES = {
     "expressed": "Expressed genes known to scGPT",
     "ties": "Genes whose bin is left to chance",
-    "rank_correlation": "Rank correlation with the mean bulk profile",
+    "rank_correlation": "Rank correlation with mean bulk",
 }
 COLOURS = {"cells": "#b8b8b8", "pairs": "#7fa8c9", "pseudobulk": "#2f6690", "bulk": "#c8553d"}
 
