@@ -21,6 +21,7 @@ include: "rules/genomics.smk"
 include: "rules/slides.smk"
 include: "rules/survival.smk"
 include: "rules/report.smk"
+include: "rules/operations.smk"
 
 
 # seconds each, so that they run beside snakemake and are no jobs of a cluster

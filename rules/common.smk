@@ -11,6 +11,7 @@ from pathgptomic.deployment import (
     needed_images,
     refuse_both_deployments,
     refuse_missing_images,
+    refuse_unwritable,
 )
 from pathgptomic.digest import code_digest
 from pathgptomic.resources import gpu_request, hours, mem_gb, minutes, network_request
@@ -37,6 +38,7 @@ wildcard_constraints:
 onstart:
     try:
         refuse_missing_images(needed_images(workflow))
+        refuse_unwritable(["results", "resources", "logs", "benchmarks"])
     except ConfigError as error:
         raise WorkflowError(f"the run cannot start:\n{error}")
     guard(workflow.executor_plugin.name, Path.cwd(), logger)

@@ -3,7 +3,7 @@
 from pathgptomic.genomics.adapt import adapt_bulk
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     adapt_bulk(
         embeddings=snakemake.input.embeddings,
         folder=snakemake.input.get("adapter", ""),

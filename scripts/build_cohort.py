@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.cohort.build import build_cohort
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     build_cohort(
         files=dict(snakemake.input.items()),
         settings=snakemake.params.settings,

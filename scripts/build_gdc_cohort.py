@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.cohort.gdc.build import build_gdc_cohort
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     build_gdc_cohort(
         manifest=snakemake.input.manifest,
         answers=snakemake.input.answers,

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.slides.collect import collect_slides
 
-with job(snakemake.log[0]):
+with job(snakemake):
     collect_slides(
         tables=list(snakemake.input.tables),
         maximum_lost=snakemake.params.maximum_lost,

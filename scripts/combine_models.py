@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.survival.combine import combine_models
 
-with job(snakemake.log[0]):
+with job(snakemake):
     combine_models(
         members=dict(zip(snakemake.params.members, snakemake.input.members, strict=True)),
         patients=snakemake.input.patients,

@@ -3,7 +3,7 @@
 from pathgptomic.genomics.coverage import compare_mixtures
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     compare_mixtures(
         bulk=snakemake.input.bulk,
         mixtures=snakemake.input.mixtures,

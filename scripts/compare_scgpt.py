@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.genomics.backends import compare_backends
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     compare_backends(
         expression=snakemake.input.expression,
         checkpoint=str(Path(snakemake.input.weights).parent),

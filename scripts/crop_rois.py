@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.slides.rois import crop_rois
 
-with job(snakemake.log[0]):
+with job(snakemake):
     crop_rois(
         patients=snakemake.input.patients,
         slides=snakemake.input.slides,

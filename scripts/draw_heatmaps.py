@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.slides.heatmap import draw_heatmaps
 
-with job(snakemake.log[0]):
+with job(snakemake):
     draw_heatmaps(
         attention=snakemake.input.attention,
         bags=snakemake.input.bags,

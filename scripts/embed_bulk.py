@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.genomics.embed import embed_profiles
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     embed_profiles(
         expression=snakemake.input.expression,
         checkpoint=str(Path(snakemake.input.weights).parent),

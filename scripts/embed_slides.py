@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.slides.embed import embed_slides
 
-with job(snakemake.log[0]):
+with job(snakemake):
     embed_slides(
         slides=snakemake.input.slides,
         overrides=snakemake.input.get("mpp"),

@@ -3,7 +3,7 @@
 from pathgptomic.genomics.evaluate import evaluate_adapter
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     evaluate_adapter(
         adapter=snakemake.wildcards.adapter,
         folder=snakemake.input.adapter,

@@ -4,7 +4,7 @@ from pathgptomic.job import job
 from pathgptomic.report.evaluate import evaluate_models
 from pathgptomic.report.settings import EvaluationSettings
 
-with job(snakemake.log[0]):
+with job(snakemake):
     evaluate_models(
         predictions=dict(zip(snakemake.params.models, snakemake.input.predictions, strict=True)),
         models=snakemake.params.models,

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.singlecell.cells import fetch_cells
 
-with job(snakemake.log[0]):
+with job(snakemake):
     fetch_cells(
         settings=snakemake.params.settings,
         path=snakemake.input.get("file", ""),

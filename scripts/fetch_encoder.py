@@ -3,5 +3,5 @@
 from pathgptomic.job import job
 from pathgptomic.slides.encoders import fetch_encoder
 
-with job(snakemake.log[0]):
+with job(snakemake):
     fetch_encoder(name=snakemake.params.encoder, weights_out=snakemake.output.weights)

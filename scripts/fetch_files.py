@@ -3,7 +3,7 @@
 from pathgptomic.cohort.gdc.fetch import fetch_files
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     fetch_files(
         manifest=snakemake.input.manifest,
         modalities=snakemake.params.modalities,

@@ -4,7 +4,7 @@ from pathgptomic.cohort.gdc.fetch import fetch_slides
 from pathgptomic.job import job
 from pathgptomic.slides.choose import batch_of
 
-with job(snakemake.log[0]):
+with job(snakemake):
     fetch_slides(
         manifest=snakemake.input.manifest,
         slides=snakemake.input.slides,

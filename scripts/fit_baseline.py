@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.survival.baselines import fit_baseline
 
-with job(snakemake.log[0]):
+with job(snakemake):
     fit_baseline(
         name=snakemake.wildcards.model,
         paths=dict(snakemake.input.items()),

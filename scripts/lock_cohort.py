@@ -3,7 +3,7 @@
 from pathgptomic.cohort.gdc.lock import lock_cohort
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     lock_cohort(
         cohort=snakemake.wildcards.cohort,
         gdc=snakemake.params.gdc,

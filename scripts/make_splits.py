@@ -3,7 +3,7 @@
 from pathgptomic.cohort.folds import make_splits
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     make_splits(
         patients=snakemake.input.patients,
         published=list(snakemake.input.published),

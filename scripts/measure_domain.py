@@ -3,7 +3,7 @@
 from pathgptomic.genomics.adapt import measure_domain
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     measure_domain(
         adapter=snakemake.wildcards.adapter,
         folder=snakemake.input.adapter,

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.singlecell.mix import mix_cells
 
-with job(snakemake.log[0]):
+with job(snakemake):
     mix_cells(
         cells=snakemake.input.cells,
         settings=snakemake.params.settings,

@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.job import job
 from pathgptomic.slides.pack import pack_slides
 
-with job(snakemake.log[0]):
+with job(snakemake):
     pack_slides(
         files=dict(snakemake.input.items()),
         settings=snakemake.params.settings,

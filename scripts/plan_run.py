@@ -3,7 +3,7 @@
 from pathgptomic.cohort.gdc.plan import plan_run
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plan_run(
         manifests=dict(zip(snakemake.params.cohorts, snakemake.input.manifests, strict=True)),
         encoder=snakemake.params.encoder,

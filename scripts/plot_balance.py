@@ -3,5 +3,5 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_balance import plot_balance
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_balance(balance=snakemake.input.balance, summary=snakemake.input.summary, out=snakemake.output.figures)

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_calibration import plot_calibration
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_calibration(
         calibration=snakemake.input.calibration, summary=snakemake.input.summary, out=snakemake.output.figures
     )

@@ -3,5 +3,5 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_flow import plot_flow
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_flow(flow=snakemake.input.flow, splits=snakemake.input.splits, out=snakemake.output.figure)

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_forest import plot_forest
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_forest(
         summary=snakemake.input.summary,
         metrics=snakemake.input.metrics,

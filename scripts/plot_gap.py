@@ -3,5 +3,5 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_gap import plot_gap
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_gap(metrics=snakemake.input.metrics, catalogue=snakemake.params.models, out=snakemake.output.figure)

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.report.figures_survival import plot_survival_curves
 
-with job(snakemake.log[0]):
+with job(snakemake):
     plot_survival_curves(
         curves=snakemake.input.curves,
         groups=snakemake.input.groups,

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.survival.predict import predict_patients
 
-with job(snakemake.log[0]):
+with job(snakemake):
     predict_patients(
         weights=snakemake.input.weights,
         facts=snakemake.input.facts,

@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.singlecell.simulate import simulate_cells
 
-with job(snakemake.log[0]):
+with job(snakemake):
     simulate_cells(
         settings=snakemake.params.settings,
         seed=snakemake.params.seed,

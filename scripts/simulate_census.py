@@ -3,5 +3,5 @@
 from pathgptomic.cohort.simulate.census import simulate_census
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     simulate_census(cells=snakemake.input.cells, census_out=snakemake.output.census)

@@ -3,7 +3,7 @@
 from pathgptomic.cohort.simulate.tables import simulate_tables
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     simulate_tables(
         settings=snakemake.params.settings,
         seed=snakemake.params.seed,

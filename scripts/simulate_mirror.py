@@ -3,7 +3,7 @@
 from pathgptomic.cohort.simulate.mirror import simulate_mirror
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     simulate_mirror(
         settings=snakemake.params.settings,
         seed=snakemake.params.seed,

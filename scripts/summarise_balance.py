@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.report.balance_view import summarise_balance
 
-with job(snakemake.log[0]):
+with job(snakemake):
     summarise_balance(
         histories=dict(zip(snakemake.params.models, snakemake.input.histories, strict=True)),
         out=snakemake.output.balance,

@@ -3,7 +3,7 @@
 from pathgptomic.genomics.train import train_adapter
 from pathgptomic.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake):
     train_adapter(
         mixtures=snakemake.input.mixtures,
         embeddings=snakemake.input.embeddings,

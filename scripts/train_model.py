@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.survival.train import train_model
 
-with job(snakemake.log[0]):
+with job(snakemake):
     train_model(
         paths=dict(snakemake.input.items()),
         covariates=snakemake.params.covariates,

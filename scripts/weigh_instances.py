@@ -3,7 +3,7 @@
 from pathgptomic.job import job
 from pathgptomic.survival.attention import weigh_instances
 
-with job(snakemake.log[0]):
+with job(snakemake):
     weigh_instances(
         weights=snakemake.input.weights,
         facts=snakemake.input.facts,

@@ -5,7 +5,7 @@ from pathlib import Path
 from pathgptomic.job import job
 from pathgptomic.report.html import write_report
 
-with job(snakemake.log[0]):
+with job(snakemake):
     write_report(
         files=dict(snakemake.input.items()),
         figures=Path(snakemake.input.forest).parent,

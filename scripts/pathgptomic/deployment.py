@@ -1,5 +1,6 @@
 """Where the environments of the rules come from."""
 
+import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,27 @@ def refuse_missing_images(addresses: Iterable[str]) -> None:
             "registry (containers: in the configuration), or run without images (--software-deployment-method "
             "env-modules, or conda)."
         )
+
+
+def refuse_unwritable(folders: Iterable[str | Path]) -> None:
+    """Refuse a run in folders that cannot be written in, or that have no room at all, before any job fails there.
+
+    Raises
+    ------
+    ConfigError
+        One sentence for every such folder.
+    """
+    found = []
+    for folder in map(Path, folders):
+        place = next(path for path in (folder, *folder.parents) if path.is_dir())
+        try:
+            with tempfile.NamedTemporaryFile(dir=place, prefix=".pathgptomic-") as handle:
+                handle.write(bytes(4096))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            found.append(f"- {place.resolve()} cannot be written in ({reason}); make room or make it writable.")
+    if found:
+        raise ConfigError("\n".join(dict.fromkeys(found)))
 
 
 def refuse_both_deployments(methods: Collection) -> None:

@@ -1,0 +1,54 @@
+# What a facility does around a run.
+include: "inputs/operations.smk"
+
+
+rule fetch_wheels:
+    output:
+        wheels=directory(f"{OFFLINE}/wheels"),
+    log:
+        "logs/fetch_wheels.log",
+    benchmark:
+        "benchmarks/fetch_wheels.tsv"
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=hours(2),
+        network=1,
+    params:
+        pins=environment_pins,
+        code=code_digest("fetch_wheels"),
+    script:
+        "../scripts/fetch_wheels.py"
+
+
+# asked for by name: everything that a host without internet needs, in one folder
+rule stage_offline:
+    input:
+        unpack(offline_inputs),
+    output:
+        checksums=f"{OFFLINE}/SHA256SUMS",
+        configuration=f"{OFFLINE}/offline.json",
+        guide=f"{OFFLINE}/README.md",
+    log:
+        "logs/stage_offline.log",
+    benchmark:
+        "benchmarks/stage_offline.tsv"
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 4
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=hours(12),
+    params:
+        places=offline_places,
+        configuration=offline_configuration,
+        environments=OFFLINE_ENVIRONMENTS,
+        code=code_digest("stage_offline"),
+    script:
+        "../scripts/stage_offline.py"

@@ -1,0 +1,94 @@
+"""Run Snakemake, end it with its whole process group at random moments, run it again until it is done; then compare."""
+
+import filecmp
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+LIMIT = 1800  # seconds that any one run may take
+# what is allowed to differ between two runs: times, memory, process numbers, hosts, and the folder that was run in
+TIMES = [
+    re.compile(pattern)
+    for pattern in (
+        r"\d[\d.,]*\s?(ms|s|sec|min|h|hours|MB|GB|kB|MiB|GiB|KiB)\b",
+        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?",
+        r'data-sort="[\d.e+-]*"',
+    )
+]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start Snakemake as the leader of a process group of its own."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--rerun-incomplete", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill_at_random(folder: Path, *, kills: int, seconds: tuple[float, float], seed: int) -> list[float]:
+    """Run to the end with `kills` kills at random moments, and return after how many seconds each of them came.
+
+    A run that ends before its moment has come counts for none of them: its results are taken away, and it starts anew.
+    """
+    dice = random.Random(seed)
+    moments: list[float] = []
+    while len(moments) < kills:
+        moment = dice.uniform(*seconds)
+        process = start(folder)
+        try:
+            output = process.communicate(timeout=moment)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            moments.append(moment)
+            subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], cwd=folder, check=True, capture_output=True)
+            continue
+        assert process.returncode == 0, output[-4000:]
+        subprocess.run(["rm", "-rf", "results"], cwd=folder, check=True)
+    process = start(folder)
+    output = process.communicate(timeout=LIMIT)[0]
+    assert process.returncode == 0, output[-4000:]
+    return moments
+
+
+def differences(one: Path, other: Path, same: dict[str, Callable[[Path, Path], bool]]) -> list[str]:
+    """Return the files below two folders that are missing in one of them or differ.
+
+    Parameters
+    ----------
+    one, other
+        The folders.
+    same
+        Ending -> what tells whether two files of it say the same; others are held to their bytes.
+    """
+    files = {str(path.relative_to(root)) for root in (one, other) for path in root.rglob("*") if path.is_file()}
+    found = []
+    for name in sorted(files):
+        a, b = one / name, other / name
+        if not (a.is_file() and b.is_file()):
+            found.append(f"{name} (in one only)")
+        elif not filecmp.cmp(a, b, shallow=False):
+            compare = next((function for ending, function in same.items() if name.endswith(ending)), None)
+            if compare is None or not compare(a, b):
+                found.append(name)
+    return found
+
+
+def without_times(path: Path) -> str:
+    """Return a text with its times, sizes and hosts taken out."""
+    text = path.read_text()
+    for pattern in TIMES:
+        text = pattern.sub("~", text)
+    return text
