@@ -52,3 +52,26 @@ rule stage_offline:
         code=code_digest("stage_offline"),
     script:
         "../scripts/stage_offline.py"
+
+
+rule record_run:
+    input:
+        run_files,
+    output:
+        run="results/{cohort}/report/run.json",
+    log:
+        "logs/{cohort}/record_run.log",
+    benchmark:
+        "benchmarks/{cohort}/record_run.tsv"
+    conda:
+        "../envs/report.yaml"
+    container:
+        IMAGES["report"]
+    threads: 2
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=hours(1),
+    params:
+        code=code_digest("record_run"),
+    script:
+        "../scripts/record_run.py"

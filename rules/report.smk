@@ -284,6 +284,7 @@ rule write_report:
         survival_curves="results/{cohort}/report/figures/survival_curves",
         calibration="results/{cohort}/report/figures/calibration",
         patient_flow="results/{cohort}/report/figures/flow.svg",
+        run="results/{cohort}/report/run.json",
         data=report_data,
         pictures=picture_files,
     output:

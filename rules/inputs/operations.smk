@@ -90,3 +90,19 @@ def offline_configuration(wildcards):
 def environment_pins(wildcards):
     """Return the pins of the environments whose wheels are staged."""
     return pins(list(OFFLINE_ENVIRONMENTS))
+
+
+def run_files(wildcards):
+    """Return the files whose history run.json tells: everything that the report shows."""
+    evaluation = expand("results/{{cohort}}/evaluation/{name}.tsv", name=EVALUATION)
+    figures = ("forest.svg", "gap.svg", "flow.svg")
+    folders = ("balance", "survival_curves", "calibration")
+    return [
+        *report_data(wildcards),
+        *report_files(wildcards).values(),
+        *evaluation,
+        "results/{cohort}/evaluation/methods.json",
+        "results/{cohort}/evaluation/balance.tsv",
+        *(f"results/{{cohort}}/report/figures/{name}" for name in figures + folders),
+        *picture_files(wildcards),
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pathgptomic.cohort.ids import check_ids
 from pathgptomic.files import atomic
 
 MODALITIES = ("clinical", "expression", "cnv", "mutations", "slides")
@@ -232,12 +233,14 @@ def read_slides(path: str | Path) -> pd.DataFrame:
     twice = slides["slide_id"].duplicated()
     if twice.any():
         raise ValueError(f"{path} lists slide {slides.loc[twice, 'slide_id'].iloc[0]} twice; a slide has one row.")
+    _check_slides(slides, path)
     return slides[list(SLIDE_COLUMNS)]
 
 
 def write_slides(path: str | Path, slides: pd.DataFrame) -> None:
     """Write `slides.tsv`."""
     _need(slides, SLIDE_COLUMNS, path)
+    _check_slides(slides, path)
     _write(path, slides[list(SLIDE_COLUMNS)].sort_values(["patient_id", "slide_id"]))
 
 
@@ -274,6 +277,7 @@ def write_audit(path: str | Path, findings: Sequence[Mapping[str, Any]]) -> None
 
 
 def _check_patients(patients: pd.DataFrame, path: str | Path) -> None:
+    check_ids(patients.index, "patient", path)
     twice = patients.index.duplicated()
     if twice.any():
         raise ValueError(f"{path} lists patient {patients.index[twice][0]} twice; a patient has one row.")
@@ -283,6 +287,11 @@ def _check_patients(patients: pd.DataFrame, path: str | Path) -> None:
         raise ValueError(
             f"{path}: patient {first} has time_days {patients.loc[first, 'time_days']}; it must be above 0."
         )
+
+
+def _check_slides(slides: pd.DataFrame, path: str | Path) -> None:
+    for kind in ("patient", "slide"):
+        check_ids(slides[f"{kind}_id"], kind, path)
 
 
 def _need(table: pd.DataFrame, columns: Sequence[str], path: str | Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -150,7 +151,12 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 def _read_weights(path: Path, architecture: Architecture) -> dict[str, torch.Tensor]:
     # weights_only: a checkpoint is data from elsewhere and must not be able to run code
-    stored = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than weights, and is not opened; use the best_model.pt of the official download."
+        ) from error
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
         raise ValueError(f"{path} is not a plain table of tensors; use the best_model.pt of the official download.")
     # flash-attention names the joint projection Wqkv; its order is torch's: queries, keys, values

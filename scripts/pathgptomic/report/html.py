@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def write_report(
     ----------
     files
         Tables of the cohort and of its evaluation, see `read_study`; ``bundle`` (model.json) where the first model was
-        trained; ``slides`` (slides.json) where slides were read; ``truth`` and ``hazards`` of a simulated cohort;
-        tables of scGPT and its adapters, see `genomics_grids`.
+        trained; ``run`` (run.json) where the workflow has said how its results were made; ``slides`` (slides.json)
+        where slides were read; ``truth`` and ``hazards`` of a simulated cohort; tables of scGPT and its adapters, see
+        `genomics_grids`.
     figures
         Folder of the figures; it lies beside the report, and a figure that is not there is left out.
     catalogue
@@ -88,7 +90,7 @@ def write_report(
     page = render(
         **_texts(study, model),
         figures=_figures(study, Path(figures), Path(out).parent),
-        tables=_tables(study, facts, data, benchmarks, files.get("bundle"))
+        tables=_tables(study, facts, data, benchmarks, files)
         | {"planted": planted_grid(study, planted) if planted else None, "inputs": genomics_grids(files)},
         inserts=[_inserted(insert) for insert in inserts],
         slides=_slides(files.get("slides"), slide_pictures),
@@ -209,11 +211,12 @@ def _figures(study: Study, folder: Path, report: Path) -> dict[str, Any]:
 
 
 def _tables(
-    study: Study, facts: Mapping[str, Any], data: Sequence, benchmarks: str | Path, bundle: str | Path | None
+    study: Study, facts: Mapping[str, Any], data: Sequence, benchmarks: str | Path, files: Mapping[str, str | Path]
 ) -> dict:
+    run = json.loads(Path(files["run"]).read_text(encoding="utf-8")) if "run" in files else None
     pairs = contrasts(study)
     numbers = [*number_grids(study), within_grid(study), comparison_grid(study)]
-    costs = [run_grid(facts, study.methods, bundle), data_grid(data), cost_grid(benchmarks)]
+    costs = [run_grid(facts, study.methods, files.get("bundle"), run), data_grid(data, run), cost_grid(benchmarks)]
     return {
         "gain": gain_grid(study),
         "risk_groups": risk_group_grid(study, shown_models(study)),

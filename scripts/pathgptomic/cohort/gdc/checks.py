@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pathgptomic.config import resolve
 
@@ -16,6 +17,9 @@ def sentences(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[
         yield "the source gdc needs `gdc.projects`; add it."
         return
     yield from _cohort(config, cohort)
+    if "@" in urlsplit(config["gdc"]["base_url"]).netloc:
+        # the address stands in logs and in Snakemake's records
+        yield "gdc.base_url holds a password; leave it out, and name a proxy with one in the variable HTTPS_PROXY."
     token = config["gdc"]["token_file"]
     if token and not Path(token).is_file():
         yield f"there is no GDC token file {token}; correct gdc.token_file in config.yaml."
