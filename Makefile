@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test cluster environments containers lint bench real features docs clean
+.PHONY: demo test cluster environments kills containers lint bench real features docs clean
 
 demo: $(READY)
 	snakemake --cores $(CORES) --rerun-incomplete --configfile config/demo.yaml
@@ -29,6 +29,9 @@ cluster: $(READY)
 
 environments: $(READY)
 	python -m pytest -v -rs -m "environments or not environments" tests/environments
+
+kills: $(READY)
+	python -m pytest -v -rs -s -m kills tests/workflow
 
 containers: $(READY)
 	python containers/build.py --base $(BASE) --device $(DEVICE) $(STAGES)
