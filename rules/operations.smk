@@ -75,3 +75,63 @@ rule record_run:
         code=code_digest("record_run"),
     script:
         "../scripts/record_run.py"
+
+
+# asked for by name: hours, memory and disk of the jobs that have run in this folder
+rule cost:
+    input:
+        "results/cost.tsv",
+
+
+rule sum_costs:
+    output:
+        table="results/cost.tsv",
+    log:
+        "logs/sum_costs.log",
+    benchmark:
+        "benchmarks/sum_costs.tsv"
+    conda:
+        "../envs/cohort.yaml"
+    container:
+        IMAGES["cohort"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=minutes(30),
+    params:
+        stages=rule_stages,
+        state=records_seen,
+        code=code_digest("sum_costs"),
+    script:
+        "../scripts/sum_costs.py"
+
+
+# asked for by name: the runs as RO-Crates
+rule ro_crate:
+    input:
+        expand("results/{cohort}/ro-crate-metadata.json", cohort=COHORTS),
+
+
+rule write_crate:
+    input:
+        report="results/{cohort}/report/report.html",
+        run="results/{cohort}/report/run.json",
+    output:
+        crate="results/{cohort}/ro-crate-metadata.json",
+    log:
+        "logs/{cohort}/write_crate.log",
+    benchmark:
+        "benchmarks/{cohort}/write_crate.tsv"
+    conda:
+        "../envs/report.yaml"
+    container:
+        IMAGES["report"]
+    threads: 1
+    resources:
+        mem_mb=mem_gb(2),
+        runtime=minutes(30),
+    params:
+        title=cohort_title,
+        code=code_digest("write_crate"),
+    script:
+        "../scripts/write_crate.py"

@@ -2,6 +2,7 @@
 sys.path.insert(0, str(Path(workflow.basedir) / "envs"))
 from install import pins
 from pathgptomic.config import cohort_folder
+from pathgptomic.provenance import record_path
 from pathgptomic.operations.plan import (
     IMAGES as IMAGE_PLACE,
     census_references,
@@ -106,3 +107,22 @@ def run_files(wildcards):
         *(f"results/{{cohort}}/report/figures/{name}" for name in figures + folders),
         *picture_files(wildcards),
     ]
+
+
+def rule_stages(wildcards):
+    """Return the stage of every rule: the name of the file that it stands in."""
+    return {rule.name: Path(rule.snakefile).stem for rule in workflow.rules}
+
+
+def records_seen(wildcards):
+    """Return when the newest of the jobs' records was written, and how many there are, so that a new job is seen."""
+    own = record_path("logs/sum_costs.log")
+    times = [
+        path.stat().st_mtime for path in Path("logs").rglob("*.json") if path != own
+    ]
+    return [len(times), max(times, default=0)]
+
+
+def cohort_title(wildcards):
+    """Return the name of a cohort for people."""
+    return COHORTS[wildcards.cohort]["title"]
