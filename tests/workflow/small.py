@@ -1,4 +1,4 @@
-"""A clone with a run that passes through every stage of the demo in about a minute."""
+"""Clones with small runs: one through every stage of the demo, one of tables and few models in half a minute."""
 
 from pathlib import Path
 
@@ -44,4 +44,25 @@ def small_clone(folder: Path) -> Path:
     clone = copy_clone(folder)
     (clone / "config" / "config.yaml").write_text(CONFIG)
     (clone / "config" / "cohorts" / "small.yaml").write_text(COHORT)
+    return clone
+
+
+LITTLE = """\
+cohorts: [little]
+survival:
+  models:
+    fused: {modalities: [expression, cnv, clinical], training: {epochs: 3}}
+    slides: {modalities: [slides], training: {epochs: 3}}
+  baselines: [clinical-cox]
+report: {bootstrap: 100, permutations: 2}
+"""
+
+
+def little_clone(folder: Path) -> Path:
+    """Return a clone whose configuration is the little run."""
+    clone = copy_clone(folder)
+    cohort = (clone / "config" / "cohorts" / "demo-tables.yaml").read_text()
+    cohort = cohort.replace("demo-tables", "little").replace("patients: 240", "patients: 40, genes: 200")
+    (clone / "config" / "cohorts" / "little.yaml").write_text(cohort)
+    (clone / "config" / "config.yaml").write_text(LITTLE)
     return clone

@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.killing import differences, kill_at_random, same_page, same_run
-from tests.workflow.small import small_clone
-from tests.workflow.test_workflow import copy_clone, snakemake
+from tests.workflow.small import little_clone, small_clone
+from tests.workflow.test_workflow import snakemake
 
-CONFIG = """\
-cohorts: [little]
-survival: {models: {clinical: {modalities: [clinical]}}, baselines: [clinical-cox]}
-"""
 SPLITS, BAGS = "results/little/cohort/splits.tsv", "results/little/slides/bags.npy"
 
 
@@ -29,11 +25,7 @@ def mount(folder: Path, options: str) -> bool:
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clone whose results are on a small disk of their own, with a cohort that has been built."""
-    clone = copy_clone(tmp_path_factory.mktemp("disk") / "clone")
-    cohort = (clone / "config" / "cohorts" / "demo-tables.yaml").read_text()
-    cohort = cohort.replace("demo-tables", "little").replace("patients: 240", "patients: 40, genes: 200")
-    (clone / "config" / "cohorts" / "little.yaml").write_text(cohort)
-    (clone / "config" / "config.yaml").write_text(CONFIG)
+    clone = little_clone(tmp_path_factory.mktemp("disk") / "clone")
     results = clone / "results"
     results.mkdir()
     if not shutil.which("mount") or not mount(results, "size=4m"):
@@ -83,26 +75,18 @@ def test_a_read_only_disk_is_named_before_any_job(disk: Path):
     snakemake("--cores", "1", "--", target, folder=disk)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run through all stages that nobody has disturbed."""
-    clone = small_clone(tmp_path_factory.mktemp("undisturbed") / "clone")
-    snakemake("--cores", "2", folder=clone)
-    return clone
-
-
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.kills)])
-def test_a_run_that_is_killed_ends_with_the_report_of_one_that_is_not(undisturbed: Path, tmp_path: Path, kills: int):
+def test_a_run_that_is_killed_ends_with_the_report_of_one_that_is_not(small_run: Path, tmp_path: Path, kills: int):
     clone = small_clone(tmp_path / "clone")
     if kills < 20:
         # the short version begins after the simulation, which has nothing to lose
-        shutil.copytree(undisturbed / "resources", clone / "resources", symlinks=True)
+        shutil.copytree(small_run / "resources", clone / "resources", symlinks=True)
     began = time.monotonic()
     moments = kill_at_random(clone, kills=kills, seconds=(5, 40), seed=kills)
     assert len(moments) == kills
     print(f"{kills} kills after {moments} s, {time.monotonic() - began:.0f} s in all")  # noqa: T201 - for `make kills`
     same = {"report.html": same_page, "run.json": same_run}
-    assert differences(undisturbed / "results", clone / "results", same) == []
+    assert differences(small_run / "results", clone / "results", same) == []
     assert not list(clone.glob("results/**/.*.part*"))
     assert "Nothing to be done" in snakemake("-n", folder=clone)
     assert os.listdir(clone / ".snakemake" / "incomplete") == []

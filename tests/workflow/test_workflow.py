@@ -55,20 +55,6 @@ def copy_clone(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which the demo has run to its end."""
-    folder = copy_clone(tmp_path_factory.mktemp("workflow") / "clone")
-    snakemake("--cores", "2", *DEMO, folder=folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which nothing has run."""
-    return copy_clone(tmp_path_factory.mktemp("fresh") / "clone")
-
-
 def test_the_slurm_profile_resolves_from_the_root(fresh: Path):
     assert (ROOT / "slurm").is_symlink()
     plan = planned(snakemake("-n", "--profile", "slurm", folder=fresh))

@@ -23,10 +23,16 @@ SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 CONTEXT = [f"{SPECIFICATION}/context", "https://w3id.org/ro/terms/workflow-run/context"]
 PAPER = "https://arxiv.org/abs/2403.11375"
 KINDS = {
-    ".tsv": "text/tab-separated-values", ".json": "application/json", ".html": "text/html", ".svg": "image/svg+xml",
-    ".jpg": "image/jpeg", ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet", ".h5ad": "application/x-hdf5",
-    ".h5": "application/x-hdf5", ".npy": "application/octet-stream", ".safetensors": "application/octet-stream",
-}  # fmt: skip
+    ".tsv": "text/tab-separated-values",
+    ".json": "application/json",
+    ".html": "text/html",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+    ".txt": "text/plain",
+    ".parquet": "application/vnd.apache.parquet",
+    ".h5ad": "application/x-hdf5",
+    ".h5": "application/x-hdf5",
+}  # others are bytes
 
 
 def write_crate(*, cohort: str, title: str, report: str, run: str, crate_out: str) -> None:
@@ -63,7 +69,7 @@ def write_crate(*, cohort: str, title: str, report: str, run: str, crate_out: st
             "@id": "./",
             "@type": "Dataset",
             "name": f"Path-GPTOmic: {title}",
-            "description": f"Survival predictions, evaluation and report of the cohort {cohort}, and how they were made.",
+            "description": f"Survival predictions, evaluation and report of the cohort {cohort}, with their history.",
             "datePublished": last,
             "license": {"@id": "#licence"},
             "conformsTo": {"@id": PROFILE},
