@@ -20,7 +20,8 @@ from pathgptomic.provenance import FOLDER, read_records
 Entity = dict[str, Any]
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
-CONTEXT = [f"{SPECIFICATION}/context", "https://w3id.org/ro/terms/workflow-run/context"]
+TERMS = "https://w3id.org/ro/terms/workflow-run#"
+CONTEXT = [f"{SPECIFICATION}/context", {"sha256": f"{TERMS}sha256"}]
 PAPER = "https://arxiv.org/abs/2403.11375"
 KINDS = {
     ".tsv": "text/tab-separated-values",
@@ -140,10 +141,15 @@ def _action(record: str, job: Mapping[str, Any], root: Path, known: set[str]) ->
         "endTime": (began + timedelta(seconds=job["seconds"])).isoformat(timespec="seconds"),
         "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
         **{
-            word: [{"@id": name} for path in job[key] if (name := _identifier(path, root)) in known]
+            word: _one_or_all([{"@id": name} for path in job[key] if (name := _identifier(path, root)) in known])
             for word, key in (("object", "input"), ("result", "output"))
         },
     }
+
+
+def _one_or_all(values: list[Entity]) -> Entity | list[Entity]:
+    """Return a single value without its list, as RO-Crate wants it."""
+    return values[0] if len(values) == 1 else values
 
 
 def _circumstances(job: Mapping[str, Any]) -> Iterator[str]:
