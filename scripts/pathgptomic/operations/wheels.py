@@ -17,7 +17,8 @@ def fetch_wheels(*, pins: Sequence[str], wheels_out: str) -> None:
     """
     with atomic(wheels_out) as folder:
         folder.mkdir()
-        command = [sys.executable, "-m", "pip", "download", "--only-binary=:all:", "--dest", str(folder), *pins]
+        # not `pip download`: a few packages come as source only, and the other host may have no compiler
+        command = [sys.executable, "-m", "pip", "wheel", "--prefer-binary", "--wheel-dir", str(folder), *pins]
         run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if run.returncode:
             problem = next((line for line in run.stderr.splitlines() if line.startswith("ERROR")), run.stderr[-500:])
