@@ -8,12 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import pandas as pd
+
 LIMIT = 1800  # seconds that any one run may take
-# what may differ between two runs is in the run facts of a report, which end it, and in these keys of run.json
-TIMED = ("began", "seconds", "cpu_seconds", "peak_mb", "host", "platform", "slurm_job")
+# what may differ between two runs: these keys of run.json and of slides, and what a report prints of them at its end;
+# `packages` since a job that finds its work half done may not need all of them
+TIMED = ("began", "seconds", "cpu_seconds", "peak_mb", "host", "platform", "slurm_job", "packages")
+SLIDES = re.compile(r"/slides/(batch\d+\.tsv|slides\.tsv|features|embedded)")  # say how long each slide took
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -57,15 +61,10 @@ def kill_at_random(folder: Path, *, kills: int, seconds: tuple[float, float], se
     return moments
 
 
-def differences(one: Path, other: Path, same: dict[str, Callable[[Path, Path], bool]]) -> list[str]:
-    """Return the files below two folders that are missing in one of them or differ.
+def differences(one: Path, other: Path) -> list[str]:
+    """Return the files below two folders that are missing in one of them, or differ in more than times and places.
 
-    Parameters
-    ----------
-    one, other
-        The folders.
-    same
-        Ending -> what tells whether two files of it say the same; others are held to their bytes.
+    Files are held to their bytes, and where these differ to what `SAME` says of their ending.
     """
     files = {str(path.relative_to(root)) for root in (one, other) for path in root.rglob("*") if path.is_file()}
     found = []
@@ -74,29 +73,54 @@ def differences(one: Path, other: Path, same: dict[str, Callable[[Path, Path], b
         if not (a.is_file() and b.is_file()):
             found.append(f"{name} (in one only)")
         elif not filecmp.cmp(a, b, shallow=False):
-            compare = next((function for ending, function in same.items() if name.endswith(ending)), None)
+            compare = next((function for ending, function in SAME.items() if name.endswith(ending)), None)
             if compare is None or not compare(a, b):
                 found.append(name)
     return found
 
 
 def same_page(one: Path, other: Path) -> bool:
-    """Tell whether two reports are equal but for the times, memory and hash of run.json that their last part prints."""
+    """Tell whether two reports are equal but for the time and memory of the jobs."""
     return _timeless(one) == _timeless(other)
 
 
 def _timeless(path: Path) -> str:
     text = path.read_text()
-    costs = re.search(r"<table[^>]*>\s*<caption>Time and memory of every rule.*?</table>", text, re.S)
+    costs = re.search(r"<caption>Time and memory of every rule.*?All rules: [^<]*", text, re.S)
     assert costs, f"{path} does not say what the run has cost"
-    return re.sub(r"(First job began</t[hd]>\s*<td[^>]*>)[^<]*", r"\1", text.replace(costs[0], ""))
+    # and when the first job began
+    return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "", text.replace(costs[0], ""))
 
 
 def same_run(one: Path, other: Path) -> bool:
-    """Tell whether two run.json tell the same of jobs and files, times and places left out."""
-    runs = []
-    for path in (one, other):
-        run = json.loads(path.read_text())
-        jobs = {job["record"]: {key: job[key] for key in job if key not in TIMED} for job in run["jobs"]}
-        runs.append(run | {"jobs": jobs})
-    return runs[0] == runs[1]
+    """Tell whether two run.json tell the same of jobs and files."""
+    return _run(one) == _run(other)
+
+
+def _run(path: Path) -> dict:
+    run = json.loads(path.read_text())
+    run["jobs"] = {job["record"]: {key: job[key] for key in job if key not in TIMED} for job in run["jobs"]}
+    for name in run["files"]:
+        if SLIDES.search(name):
+            del run["files"][name]["sha256"], run["files"][name]["bytes"]
+    return run
+
+
+def same_table(one: Path, other: Path) -> bool:
+    """Tell whether two tables are equal but for a column `seconds`."""
+    tables = [pd.read_csv(path, sep="\t", dtype=str).drop(columns="seconds", errors="ignore") for path in (one, other)]
+    return tables[0].equals(tables[1])
+
+
+def same_features(one: Path, other: Path) -> bool:
+    """Tell whether two HDF5 files hold the same, the attribute `seconds` left out."""
+    return _features(one) == _features(other)
+
+
+def _features(path: Path) -> dict:
+    with h5py.File(path) as file:
+        facts = {name: str(value) for name, value in file.attrs.items() if name != "seconds"}
+        return facts | {name: (data.dtype, data.shape, data[()].tobytes()) for name, data in file.items()}
+
+
+SAME = {"report.html": same_page, "run.json": same_run, ".tsv": same_table, ".h5": same_features}
