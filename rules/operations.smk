@@ -9,15 +9,16 @@ rule fetch_wheels:
         "logs/fetch_wheels.log",
     benchmark:
         "benchmarks/fetch_wheels.tsv"
+    localrule: FETCH_LOCALLY
     conda:
         "../envs/cohort.yaml"
     container:
         IMAGES["cohort"]
     threads: 1
     resources:
+        **NETWORK,
         mem_mb=mem_gb(2),
         runtime=hours(2),
-        network=1,
     params:
         pins=environment_pins,
         code=code_digest("fetch_wheels"),
@@ -31,7 +32,7 @@ rule stage_offline:
         unpack(offline_inputs),
     output:
         checksums=f"{OFFLINE}/SHA256SUMS",
-        configuration=f"{OFFLINE}/offline.json",
+        configuration=f"{OFFLINE}/config.yaml",
         guide=f"{OFFLINE}/README.md",
     log:
         "logs/stage_offline.log",

@@ -135,7 +135,7 @@ def test_everything_is_staged_with_its_checksum(connected: Path):
     there = {str(path.relative_to(offline)) for path in offline.rglob("*") if path.is_file()}
     assert listed == there - {"SHA256SUMS"}
     assert {path.partition("/")[0] for path in listed} >= {
-        *("gdc", "cohorts", "references", "scgpt", "images", "wheels", "offline.json", "README.md")
+        *("gdc", "cohorts", "references", "scgpt", "images", "wheels", "config.yaml", "README.md")
     }
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=offline).returncode == 0
     slides = [path for path in listed if path.endswith(".svs")]
@@ -152,8 +152,8 @@ def test_staging_again_does_nothing_until_something_changes(connected: Path):
 
 
 def test_a_host_without_network_runs_from_the_folder(connected: Path, carried: Path):
-    options = ["--cores", "2", "--configfile", "offline/offline.json"]
-    run = cut_off(sys.executable, "-m", "snakemake", *options, folder=carried)
+    shutil.copy(carried / "offline" / "config.yaml", carried / "config" / "config.yaml")
+    run = cut_off(sys.executable, "-m", "snakemake", "--cores", "2", folder=carried)
     assert run.returncode == 0, (run.stdout + run.stderr)[-6000:]
     results = carried / "results" / "far"
     assert (results / "report" / "report.html").stat().st_size > 100_000

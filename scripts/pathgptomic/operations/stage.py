@@ -25,11 +25,13 @@ Made by Path-GPTOmic {version}. On the other host, in a clone of the same versio
     ln -s WHERE/THIS/FOLDER/IS {name}
     (cd {name} && sha256sum --check --quiet SHA256SUMS)
     PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/{name}/wheels python3 envs/install.py .venv {environments}
-    .venv/bin/snakemake --cores 8 --configfile {name}/offline.json
+    cp {name}/config.yaml config/config.yaml
+    .venv/bin/snakemake --cores 8
 
 `sha256sum` says nothing where every file is whole. The third line is for hosts that run without images, and needs
-Python 3.11 on the same kind of machine. `offline.json` is the configuration of the run that was staged, with its paths
-pointing here; other options (a profile, `--sdm apptainer`) are added as always.
+Python 3.11 on the same kind of machine. `config.yaml` is the whole configuration of the run that was staged, its paths
+pointing here. It takes the place of the clone's own, since `--configfile` would add to that one. Other options (a
+profile, `--sdm apptainer`) are given as always.
 """
 
 
