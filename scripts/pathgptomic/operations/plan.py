@@ -39,6 +39,9 @@ def own_files(config: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Any]
     _refuse_absolute(cohorts, references)
     made = tuple(resolve(config, f"resources/{name}/") + "/" for name in simulated)
     files = {_place(config, path): path for path in paths if not path.startswith(made)}
+    files |= {
+        place: config["survival"]["models"][name]["rois"]["weights"] for name, place in image_weights(config).items()
+    }
     genomics = config["genomics"]
     if genomics["adapters"] and genomics["checkpoint"] != "tiny":
         files |= {f"{SCGPT}/{name}": f"{genomics['checkpoint']}/{name}" for name in CHECKPOINT_FILES}
@@ -50,6 +53,13 @@ def own_files(config: Mapping[str, Any], cohorts: Mapping[str, Mapping[str, Any]
 def census_references(config: Mapping[str, Any]) -> list[str]:
     """Return the single-cell references that come from the Census."""
     return [name for name, ref in config["singlecell"]["references"].items() if ref["source"] == "census"]
+
+
+def image_weights(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return where the weights lie that the image networks of models start from: model -> place."""
+    models = config["survival"]["models"].items()
+    named = {name: model["rois"]["weights"] for name, model in models if "rois" in model["modalities"]}
+    return {name: f"{ENCODERS}/{name}-{Path(weights).name}" for name, weights in named.items() if weights}
 
 
 def mirror_place(cohort: Mapping[str, Any]) -> str:
@@ -87,6 +97,8 @@ def staged_configuration(
         genomics["policy"] = f"genes:{folder}/{GENES}"
     if weights:
         new["slides"]["weights"] = f"{folder}/{ENCODERS}/{weights}"
+    for name, place in image_weights(config).items():
+        new["survival"]["models"][name]["rois"]["weights"] = f"{folder}/{place}"
     if images:
         new["containers"] = f"{folder}/{IMAGES}"
     return new
