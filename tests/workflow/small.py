@@ -29,7 +29,7 @@ report: {bootstrap: 100, permutations: 2}
 """
 COHORT = """\
 title: A small simulated cohort
-simulate: {patients: 36, genes: 300, sites: 3, slide_pixels: 512}
+simulate: {patients: 36, genes: 300, sites: 3, slide_pixels: 1024}
 source: gdc
 gdc: {projects: [SIMU], mirror: resources/small/mirror}
 covariates: {age: numeric, sex: nominal}

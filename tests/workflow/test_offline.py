@@ -22,7 +22,7 @@ from tests.unit.cohort.gdc_server import FakeGdc, serve
 from tests.workflow.test_workflow import copy_clone, snakemake
 
 SEED = 17
-SIMULATE = {"patients": 24, "genes": 300, "sites": 3, "slide_pixels": 512}
+SIMULATE = {"patients": 24, "genes": 300, "sites": 3, "slide_pixels": 1024}
 CONFIG = """\
 cohorts: [far]
 gdc: {{base_url: "{url}", attempts: 2, timeout_s: 20}}
