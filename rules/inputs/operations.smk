@@ -98,9 +98,13 @@ def run_files(wildcards):
     evaluation = expand("results/{{cohort}}/evaluation/{name}.tsv", name=EVALUATION)
     figures = ("forest.svg", "gap.svg", "flow.svg")
     folders = ("balance", "survival_curves", "calibration")
+    named = [
+        [files] if isinstance(files, str) else files
+        for files in report_files(wildcards).values()
+    ]
     return [
         *report_data(wildcards),
-        *report_files(wildcards).values(),
+        *(path for paths in named for path in paths),
         *evaluation,
         "results/{cohort}/evaluation/methods.json",
         "results/{cohort}/evaluation/balance.tsv",
