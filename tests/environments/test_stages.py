@@ -65,6 +65,8 @@ def imports(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
             helper = ROOT / f"{module.replace('.', '/')}.py"
             if module.startswith("tests.") and helper.exists() and helper not in seen:
                 found |= imports(helper, seen | {path, helper})
+            elif module == "pathgptomic.cohort.simulate.mirror":
+                found.add("openslide")  # it draws slides, in the environment of that stage
             elif not module.startswith(("tests", "pathgptomic")):
                 found.add(module.partition(".")[0])
     return found
