@@ -68,7 +68,7 @@ def digest(*paths: Path, text: str = "") -> str:
 
 def stage_digest(stage: str, base: str, device: str) -> str:
     """Return a digest of all that a stage's image is made from."""
-    tools = [FOLDER / "stage.def", FOLDER / "smoke.py", ENVS / "install.py"]
+    tools = [FOLDER / "stage.def", FOLDER / "smoke.py", ENVS / "install.py", Path("scripts/pathgptomic/timm_import.py")]
     return digest(*tools, *sorted(ENVS.glob(f"{stage}.*")), text=f"{base} {device} {version()}")
 
 

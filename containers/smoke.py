@@ -24,11 +24,21 @@ def main(stage: str, device: str) -> None:
             sys.exit(f"{name} is {found} in the image, and envs/{stage}.yaml pins {version}")
         for module in modules[re.sub(r"[-_.]+", "-", name).lower()]:
             if module.isidentifier() and not module.startswith("_"):
-                importlib.import_module(module)
+                load(module)
     if "torch" in sys.modules and device != "any":
         built = "cuda" if sys.modules["torch"].version.cuda else "cpu"
         if built != device:
             sys.exit(f"torch in the image is built for {built}, not for {device}")
+
+
+def load(module: str) -> None:
+    """Import a module as the workflow does: timm stands a torchvision that is built for another torch."""
+    if module == "timm":
+        from timm_import import import_timm
+
+        import_timm()
+    elif module != "torchvision":
+        importlib.import_module(module)
 
 
 if __name__ == "__main__":
