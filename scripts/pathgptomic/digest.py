@@ -60,7 +60,7 @@ def _imports(path: Path) -> frozenset[Path]:
         parts = module.split(".")
         if parts[0] == NAME:
             for depth in range(1, len(parts) + 1):
-                files.update(_module_file(*parts[1:depth]))
+                files.update(_module_file(PACKAGE.joinpath(*parts[1:depth])))
     return frozenset(files)
 
 
@@ -86,8 +86,7 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 
 @functools.cache
-def _module_file(*parts: str) -> list[Path]:
+def _module_file(base: Path) -> list[Path]:
     """Return the file of a module of the package, or nothing where the name is an attribute."""
-    base = PACKAGE.joinpath(*parts)
     candidates = [base / "__init__.py", base.with_suffix(".py")]
     return [path for path in candidates if path.is_file()]
