@@ -81,6 +81,9 @@ def test_a_run_that_is_killed_ends_with_the_report_of_one_that_is_not(small_run:
     if kills < 20:
         # the short version begins after the simulation, which has nothing to lose
         shutil.copytree(small_run / "resources", clone / "resources", symlinks=True)
+        (clone / "logs" / "small").mkdir(parents=True)
+        for record in (small_run / "logs" / "small").glob("simulate_*.json"):  # what was done is part of the report
+            shutil.copy(record, clone / "logs" / "small")
     began = time.monotonic()
     moments = kill_at_random(clone, kills=kills, seconds=(5, 40), seed=kills)
     assert len(moments) == kills
