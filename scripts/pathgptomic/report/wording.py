@@ -85,7 +85,7 @@ def size(bytes_: float) -> str:
 
 def percent(share: float | None, digits: int = 0) -> str:
     """Return '83 %', or a dash."""
-    return DASH if missing(share) else f"{100 * share:.{digits}f}{JOINED}%"
+    return DASH if missing(share) else f"{number(100 * share, digits)}{JOINED}%"
 
 
 def in_sentence(title: str) -> str:
