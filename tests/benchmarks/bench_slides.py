@@ -181,10 +181,11 @@ def _features() -> list[dict]:
     works = {form: ours(encoder.run) for form, encoder in forms.items()}
     works["reference"] = lambda: encode(path, grid, plain, known.colour)
     cost = {form: 1e3 * cpu / len(grid) for form, (cpu, _) in _interleaved(works, ROUNDS).items()}
-    agreement, tiles = _agreement(path, grid), _tiles(path, grid)
+    tiles = _tiles(path, grid)
     own = {
         form: _cosine(encoder.run(tiles), encode(path, grid, plain, known.colour)) for form, encoder in forms.items()
     }
+    agreement = _agreement(path, grid)
     return [
         {
             "name": form,
