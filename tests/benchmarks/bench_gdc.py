@@ -98,9 +98,8 @@ def _downloads() -> list[dict]:
                 "goal": goal,
                 "unit": "MB/s",
                 "conditions": f"{files} files of {size // MEGABYTE} MB over loopback{limit}, to memory; {connections} "
-                f"connections with MD5 ({_md5_rate():.0f} MB/s alone), beside one curl for all files, {checks}; median of "
-                f"{ROUNDS} pairs; "
-                f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
+                f"connections with MD5 ({_md5_rate():.0f} MB/s alone), beside one curl for all files, {checks}; "
+                f"median of {ROUNDS} pairs; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
             }
         )
     return found
