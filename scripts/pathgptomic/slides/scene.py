@@ -56,7 +56,10 @@ class Scene:
         return first if first != PEN and (around == first).all() else None
 
     def _texture(self, kind: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        rows, columns = (np.arange(y, y + height) % ATLAS, np.arange(x, x + width) % ATLAS)
+        top, left = y % ATLAS, x % ATLAS
+        if top + height <= ATLAS and left + width <= ATLAS:
+            return self.textures[kind][top : top + height, left : left + width]
+        rows, columns = (np.arange(top, top + height) % ATLAS, np.arange(left, left + width) % ATLAS)
         return self.textures[kind][rows[:, None], columns]
 
 
@@ -195,7 +198,8 @@ def _whole(picture: np.ndarray) -> np.ndarray:
 
 
 def _mirror(texture: np.ndarray) -> np.ndarray:
-    return np.pad(texture, [(0, ATLAS - side) for side in texture.shape[:2]] + [(0, 0)], mode="symmetric")
+    height, width = texture.shape[:2]
+    return cv2.copyMakeBorder(texture, 0, ATLAS - height, 0, ATLAS - width, cv2.BORDER_REFLECT)
 
 
 def _nuclei(mpp: float, density: float, random: np.random.Generator) -> np.ndarray:
