@@ -10,6 +10,7 @@ import platform
 import resource
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -79,7 +80,9 @@ def packages() -> dict[str, str]:
     for name, module in sorted(sys.modules.items()):
         if "." in name or name.startswith("_") or name in sys.stdlib_module_names:
             continue
-        known = getattr(module, "__version__", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some packages advise against the attribute, each job's log need not
+            known = getattr(module, "__version__", None)
         if not isinstance(known, str):
             try:
                 known = version(name)
