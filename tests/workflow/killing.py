@@ -10,14 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
-import pandas as pd
-
 LIMIT = 1800  # seconds that any one run may take
-# what may differ between two runs: these keys of run.json and of slides, and what a report prints of them at its end;
+# what may differ between two runs: these keys of run.json, and what a report prints of them at its end;
 # `packages` since a job that finds its work half done may not need all of them
 TIMED = ("began", "seconds", "cpu_seconds", "peak_mb", "host", "platform", "slurm_job", "packages")
-SLIDES = re.compile(r"/slides/(batch\d+\.tsv|slides\.tsv|features|embedded)")  # say how long each slide took
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -100,27 +96,7 @@ def same_run(one: Path, other: Path) -> bool:
 def _run(path: Path) -> dict:
     run = json.loads(path.read_text())
     run["jobs"] = {job["record"]: {key: job[key] for key in job if key not in TIMED} for job in run["jobs"]}
-    for name in run["files"]:
-        if SLIDES.search(name):
-            del run["files"][name]["sha256"], run["files"][name]["bytes"]
     return run
 
 
-def same_table(one: Path, other: Path) -> bool:
-    """Tell whether two tables are equal but for a column `seconds`."""
-    tables = [pd.read_csv(path, sep="\t", dtype=str).drop(columns="seconds", errors="ignore") for path in (one, other)]
-    return tables[0].equals(tables[1])
-
-
-def same_features(one: Path, other: Path) -> bool:
-    """Tell whether two HDF5 files hold the same, the attribute `seconds` left out."""
-    return _features(one) == _features(other)
-
-
-def _features(path: Path) -> dict:
-    with h5py.File(path) as file:
-        facts = {name: str(value) for name, value in file.attrs.items() if name != "seconds"}
-        return facts | {name: (data.dtype, data.shape, data[()].tobytes()) for name, data in file.items()}
-
-
-SAME = {"report.html": same_page, "run.json": same_run, ".tsv": same_table, ".h5": same_features}
+SAME = {"report.html": same_page, "run.json": same_run}
