@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lifelines.utils import concordance_index
+from sksurv.metrics import concordance_index_censored
 
 from pathgptomic.cohort.tables import (
     read_expression,
@@ -18,7 +18,6 @@ from pathgptomic.cohort.tables import (
 )
 from pathgptomic.survival import chunks, fit, train
 from pathgptomic.survival.balance import STRATEGIES
-from pathgptomic.survival.concordance import Pairs, concordance
 from pathgptomic.survival.inputs import read_inputs
 from pathgptomic.survival.predictions import read_predictions
 from pathgptomic.survival.settings import ModelSettings
@@ -53,7 +52,7 @@ def c_index(predictions: pd.DataFrame, paths, role: str) -> float:
     scores = []
     for _, rows in folds:
         outcome = patients.loc[rows["patient_id"]]
-        scores.append(concordance_index(outcome["time_days"], -rows["log_hazard"], outcome["event"]))
+        scores.append(concordance_index_censored(outcome["event"], outcome["time_days"], rows["log_hazard"])[0])
     return float(np.mean(scores))
 
 
@@ -343,19 +342,6 @@ def test_fixed_epochs_keep_the_last(cohort):
     _, history, parts = fitted(cohort, settings(OMICS, training={"epochs": 4, "early_stopping": False}), fold=2)
     assert (parts[0].networks["epoch"] == 4).all()
     assert history["epoch"].max() == 4
-
-
-def test_curves_of_training_are_the_c_index_of_lifelines(cohort):
-    rng = np.random.default_rng(0)
-    time, event = rng.integers(1, 30, (3, 40)).astype(float), rng.random((3, 40)) < 0.5
-    mask = rng.random((3, 40)) < 0.8
-    score = rng.integers(0, 9, (3, 40)).astype(np.float32)
-    found = concordance(torch.from_numpy(score), Pairs.build(time, event, mask, CPU))
-    for k in range(3):
-        who = mask[k]
-        assert found[k] == pytest.approx(concordance_index(time[k, who], -score[k, who], event[k, who]), abs=1e-9)
-    nobody = Pairs.build(time, np.zeros((3, 40), bool), mask, CPU)
-    assert np.isnan(concordance(torch.from_numpy(score), nobody)).all()
 
 
 def test_mini_batches_deal_every_patient_once_and_events_evenly(cohort):
