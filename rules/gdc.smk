@@ -238,6 +238,7 @@ rule plan_run:
         runtime=minutes(10),
     params:
         cohorts=FROM_GDC,
+        encoded=GDC_SLIDES,
         encoder=encoder_facts,
         batches=CONFIG["slides"]["batches"],
         ahead=None if CONFIG["slides"]["keep_slides"] else CONFIG["gdc"]["slides_ahead"],
@@ -267,8 +268,6 @@ rule fetch:
         expand("results/{cohort}/cohort/fetched.tsv", cohort=FROM_GDC),
         expand(
             "results/{cohort}/slides/fetched{batch}.tsv",
-            cohort=[
-                name for name in FROM_GDC if "slides" in COHORTS[name]["modalities"]
-            ],
+            cohort=GDC_SLIDES,
             batch=range(CONFIG["slides"]["batches"]),
         ),

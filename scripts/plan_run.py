@@ -6,6 +6,7 @@ from pathgptomic.job import job
 with job(snakemake):
     plan_run(
         manifests=dict(zip(snakemake.params.cohorts, snakemake.input.manifests, strict=True)),
+        encoded=snakemake.params.encoded,
         encoder=snakemake.params.encoder,
         batches=snakemake.params.batches,
         ahead=snakemake.params.ahead,

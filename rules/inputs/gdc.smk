@@ -1,10 +1,11 @@
 # What the rules of ../gdc.smk read and are told: named functions of their wildcards.
-from pathgptomic.cohort.gdc.checks import mirror_of
+from pathgptomic.cohort.gdc.checks import encodes_slides, mirror_of
 from pathgptomic.config import cohort_folder, resolve
 from pathgptomic.slides.registry import card
 
 FROM_GDC = [name for name, cohort in COHORTS.items() if cohort["source"] == "gdc"]
 SIMULATED = [name for name, cohort in COHORTS.items() if cohort["simulate"]]
+GDC_SLIDES = [name for name in FROM_GDC if encodes_slides(COHORTS[name])]
 MADE_UP_TABLES = [name for name in SIMULATED if name not in FROM_GDC]
 MADE_UP_MIRRORS = [name for name in SIMULATED if name in FROM_GDC]
 MOLECULAR = ("expression", "cnv", "mutations")

@@ -14,6 +14,7 @@ WITH_SLIDES = [
     name
     for name, cohort in COHORTS.items()
     if "slides" in cohort["modalities"]
+    and name not in WITH_FEATURES
     and (cohort["source"] == "gdc" or "images" in table_files(CONFIG, cohort))
 ]
 WITH_ROIS = [

@@ -417,6 +417,15 @@ def test_checks_of_the_cohort_file(settings, access, tmp_path):
     assert "name a table in `gdc.cnv.positions`" in said(
         gdc=settings["gdc"] | {"cnv": segments | {"workflow": "DNAcopy", "genes": ["EGFR"]}}
     )
+
+    def with_slides(**given):
+        empty = dict.fromkeys(("features", "table", "images", "list"))
+        return said(tables=settings["tables"] | {"slides": empty | given})
+
+    assert with_slides(features=str(tmp_path)) == ""
+    assert "there is no folder nowhere; correct `tables.slides.features`" in with_slides(features="nowhere")
+    assert "names a folder in `features`, and nothing else" in with_slides(images=str(tmp_path))
+    assert "`tables.cnv` is for the source tables" in said(tables=settings["tables"] | {"cnv": {"path": "cnv.csv"}})
     config["gdc"] = access | {"token_file": "nowhere.txt"}
     assert said() == "there is no GDC token file nowhere.txt; correct gdc.token_file in config.yaml."
 

@@ -32,7 +32,14 @@ def manifest(slides: int, slide_bytes: int, controlled: int = 0) -> pd.DataFrame
 
 def plan(tmp_path: Path, encoder: str = "uni", controlled: int = 0, **changes) -> str:
     write_manifest(tmp_path / "m.tsv", manifest(400, 900_000_000, controlled))
-    settings = {"batches": 8, "ahead": None, "device": "cuda", "scgpt": {}, "others": []} | changes
+    settings = {
+        "encoded": ["tcga-x"],
+        "batches": 8,
+        "ahead": None,
+        "device": "cuda",
+        "scgpt": {},
+        "others": [],
+    } | changes
     plan_run(
         manifests={"tcga-x": str(tmp_path / "m.tsv")},
         encoder=facts(encoder),
@@ -52,6 +59,13 @@ def test_plan_names_sizes_hours_and_terms(tmp_path):
     assert "CC-BY-NC-ND-4.0, access must be asked for on its hub, no commercial use" in text
     assert "all files are open access" in text
     assert "Also:       scGPT: weights from the authors." in text
+
+
+def test_plan_leaves_out_slides_whose_features_were_made_elsewhere(tmp_path):
+    text = plan(tmp_path, encoded=[])
+    row = next(line for line in text.splitlines() if "tcga-x" in line).split()
+    assert row[1:7] == ["400", "400", "0.0", "0", "0.0", "0"]
+    assert "about 0.00 million tiles" in text
 
 
 def test_plan_of_small_disk_and_no_gpu(tmp_path):
@@ -81,6 +95,7 @@ def test_plan_says_what_scgpt_takes(tmp_path, policy, bulk, others):
 def test_plan_without_the_gdc(tmp_path):
     plan_run(
         manifests={},
+        encoded=[],
         encoder=facts("uni"),
         batches=8,
         ahead=None,

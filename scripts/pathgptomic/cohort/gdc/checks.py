@@ -25,6 +25,11 @@ def sentences(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[
         yield f"there is no GDC token file {token}; correct gdc.token_file in config.yaml."
 
 
+def encodes_slides(cohort: Mapping[str, Any]) -> bool:
+    """Return whether slides of a GDC cohort are fetched and encoded, rather than taken as features made elsewhere."""
+    return "slides" in cohort["modalities"] and not cohort["tables"]["slides"]
+
+
 def mirror_of(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> str | None:
     """Return the folder that stands in for the GDC: the cohort's own, else that of the run, else None."""
     own = cohort["gdc"]["mirror"]
@@ -57,6 +62,21 @@ def _cohort(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[st
             value = value[part]
         if value and not Path(resolve(config, value)).is_file():
             yield f"there is no file {resolve(config, value)}; correct `gdc.{key}` or `data_root`."
+    yield from _features(config, cohort)
     mirror = mirror_of(config, cohort)
     if mirror and not cohort["simulate"] and not Path(mirror).is_dir():
         yield f"there is no mirror {mirror}; correct gdc.mirror."
+
+
+def _features(config: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with the only table that a GDC cohort may name: image features of its slides."""
+    for name, table in cohort["tables"].items():
+        if table and name != "slides":
+            yield f"`tables.{name}` is for the source tables; the GDC goes with `tables.slides.features` only."
+    slides = cohort["tables"]["slides"]
+    if not slides:
+        return
+    if any(slides[name] for name in ("table", "images", "list")) or not slides["features"]:
+        yield "`tables.slides` of a cohort from the GDC names a folder in `features`, and nothing else."
+    elif not Path(folder := resolve(config, slides["features"])).is_dir():
+        yield f"there is no folder {folder}; correct `tables.slides.features` or `data_root`."

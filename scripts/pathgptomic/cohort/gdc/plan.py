@@ -1,7 +1,7 @@
 """What a run will fetch, take and need: files, bytes, slides, hours, disk, licences and gates."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -30,6 +30,7 @@ COLUMNS = ("cohort", "cases", "files", "molecular GB", "slides", "slides GB", "c
 def plan_run(
     *,
     manifests: Mapping[str, str],
+    encoded: Collection[str],
     encoder: Mapping[str, Any],
     batches: int,
     ahead: int | None,
@@ -44,6 +45,8 @@ def plan_run(
     ----------
     manifests
         Manifest of each cohort from the GDC.
+    encoded
+        Cohorts whose slides are fetched and encoded; others bring image features made elsewhere.
     encoder
         Facts of the tile encoder: name, dimension, parameters_m, licence, gated, commercial, tcga.
     batches
@@ -61,6 +64,7 @@ def plan_run(
         Text file.
     """
     tables = {name: read_manifest(path) for name, path in manifests.items()}
+    tables = {name: t if name in encoded else t[t["modality"] != "slides"] for name, t in tables.items()}
     lines = [
         *_sizes(tables),
         "",
