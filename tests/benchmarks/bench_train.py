@@ -23,7 +23,15 @@ from pathgptomic.survival.stack import Member, make_block
 FOLDS, TRAIN, TEST, BATCH = 15, 1008, 252, 32
 OMICS, IMAGE = 362, 32
 ROUNDS, EPOCHS = 5, 2
-SNN, FUSION, DROPOUT = [64, 48, 32, 32], [64, 64], 0.25
+SNN, FUSION, DROPOUT, INPUT_DROPOUT = [64, 48, 32, 32], [64, 64], 0.25, 0.5
+NETWORK = {
+    "snn": SNN,
+    "slides": [],
+    "kronecker": 32,
+    "fusion": FUSION,
+    "dropout": DROPOUT,
+    "input_dropout": INPUT_DROPOUT,
+}
 
 
 def rows() -> list[dict]:
@@ -72,7 +80,7 @@ def _ours(omics: np.ndarray, image: np.ndarray, days: np.ndarray, event: np.ndar
         {
             "modalities": ["cnv", "slides"],
             "fusion": "kronecker",
-            "network": {"snn": SNN, "slides": [], "kronecker": 32, "fusion": FUSION, "dropout": DROPOUT},
+            "network": NETWORK,
             "loss": {"risk_set": "batch", "batch_size": BATCH},
             "training": {"epochs": EPOCHS, "early_stopping": False, "learning_rate": 1e-4},
         }
@@ -116,7 +124,7 @@ class PlainFusion(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers = []
+        layers: list[nn.Module] = [nn.Dropout(INPUT_DROPOUT)]
         for inputs, outputs in zip([OMICS, *SNN], SNN, strict=False):
             layers += [nn.Linear(inputs, outputs), nn.ELU(), nn.AlphaDropout(DROPOUT)]
         self.snn = nn.Sequential(*layers)
