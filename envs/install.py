@@ -44,7 +44,8 @@ def install(folder: Path, requirements: list[str]) -> None:
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    environment = dict(os.environ)
+    # as pip does: a site's own certificates are in the system's store
+    environment = {"UV_SYSTEM_CERTS": "1"} | os.environ
     # uv reads neither of pip's variables
     if "PIP_FIND_LINKS" in environment:
         environment.setdefault("UV_FIND_LINKS", environment["PIP_FIND_LINKS"])

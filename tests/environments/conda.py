@@ -58,7 +58,7 @@ def create(file: Path, folder: Path) -> None:
     pins = sorted(pip["pip"], key=lambda pin: not pin.startswith("torch=="))
     subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, folder], check=True)
     install = [uv, "pip", "install", "-q", "--python", folder / "bin" / "python", *pins]
-    subprocess.run(install, env=links | os.environ, check=True)
+    subprocess.run(install, env=links | {"UV_SYSTEM_CERTS": "1"} | os.environ, check=True)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def install(folder: Path, requirements: list[str]) -> Path:
     if not python.exists():
         run(uv, "venv", "-q", "--python", sys.executable, folder)
     links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
-    run(uv, "pip", "install", "-q", "--python", python, *requirements, **links)
+    run(uv, "pip", "install", "-q", "--python", python, *requirements, UV_SYSTEM_CERTS="1", **links)
     return python
 
 
