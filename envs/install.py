@@ -39,17 +39,20 @@ def pins(names: list[str]) -> list[str]:
     return [f"{package}=={found[package][0]}" for package in ordered]
 
 
+def uv_environment() -> dict[str, str]:
+    """Return the variables that uv runs under, so that it looks where pip looks and trusts what the system trusts."""
+    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
+    return {"UV_SYSTEM_CERTS": "1"} | links | os.environ
+
+
 def install(folder: Path, requirements: list[str]) -> None:
     """Make the environment if needed and install into it, with uv where it can be had and with pip otherwise."""
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
     python = str(folder / "bin" / "python")
-    # as pip does: a site's own certificates are in the system's store
-    environment = {"UV_SYSTEM_CERTS": "1"} | os.environ
-    # uv reads neither of pip's variables
-    if "PIP_FIND_LINKS" in environment:
-        environment.setdefault("UV_FIND_LINKS", environment["PIP_FIND_LINKS"])
+    environment = uv_environment()
     # compiled once here, and not at every start: nodes and images may not write, and jobs are many
+    # uv reads no variable of pip's
     options = ["--compile-bytecode", *(["--no-index"] if "PIP_NO_INDEX" in environment else [])]
     pip = [python, "-m", "pip", "install"]
     if subprocess.run([*pip, "-qq", UV], env=environment, stderr=subprocess.DEVNULL).returncode == 0:

@@ -6,7 +6,6 @@ packages move and all other pins stay. Only versions are written back, into envs
 what pip and uv are set up for. Needs uv, which envs/install.py puts into every environment that it makes.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from install import APART, ENVS, PIN
+from install import APART, ENVS, PIN, uv_environment
 
 LINE = re.compile(r"^([A-Za-z0-9._-]+(?:\[[a-z,]+\])?)==([^\s;]+)", re.M)
 
@@ -56,9 +55,8 @@ def resolve(pins: dict[str, str], moving: set[str], names: Collection[str] | Non
     ]
     quiet = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     command = [uv, "pip", "compile", "-q", *quiet, "--python-version", "3.11", "-"]
-    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
     answer = subprocess.run(
-        command, input="\n".join(requirements), env=links | os.environ, stdout=subprocess.PIPE, text=True
+        command, input="\n".join(requirements), env=uv_environment(), stdout=subprocess.PIPE, text=True
     )
     if answer.returncode:
         sys.exit("envs/repin.py: these versions cannot be had together; see above.")

@@ -15,7 +15,7 @@ OFFLINE = CONFIG["offline"]["folder"]
 OFFLINE_ENVIRONMENTS = CONFIG["offline"]["environments"]
 # a simulated cohort is simulated on the other host
 STAGED = [name for name in FROM_GDC if name not in SIMULATED]
-STAGED_SLIDES = [name for name in STAGED if name in WITH_SLIDES]
+STAGED_SLIDES = [name for name in STAGED if name in GDC_SLIDES]
 ENCODER_WEIGHTS = SLIDES["weights"] or FETCHED_WEIGHTS if WITH_SLIDES else None
 
 

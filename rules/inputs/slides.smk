@@ -13,9 +13,8 @@ WITH_FEATURES = [
 WITH_SLIDES = [
     name
     for name, cohort in COHORTS.items()
-    if "slides" in cohort["modalities"]
-    and name not in WITH_FEATURES
-    and (cohort["source"] == "gdc" or "images" in table_files(CONFIG, cohort))
+    if name in GDC_SLIDES
+    or ("slides" in cohort["modalities"] and "images" in table_files(CONFIG, cohort))
 ]
 WITH_ROIS = [
     name

@@ -5,13 +5,15 @@ prefix with a Python of its own. Honest for how the workflow uses conda, not for
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "envs"))
+from install import uv_environment
 
 VERSION = "24.7.1"  # the oldest that Snakemake takes
 ACTIVATE = 'export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n'
@@ -54,11 +56,10 @@ def create(file: Path, folder: Path) -> None:
     if python[1] != f"{sys.version_info.major}.{sys.version_info.minor}" or set(packages) - {python[0]} != {"pip"}:
         sys.exit(f"the stand-in for conda cannot give {packages}")
     uv = str(Path(sys.executable).with_name("uv"))
-    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
     pins = sorted(pip["pip"], key=lambda pin: not pin.startswith("torch=="))
     subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, folder], check=True)
     install = [uv, "pip", "install", "-q", "--python", folder / "bin" / "python", *pins]
-    subprocess.run(install, env=links | {"UV_SYSTEM_CERTS": "1"} | os.environ, check=True)
+    subprocess.run(install, env=uv_environment(), check=True)
 
 
 if __name__ == "__main__":

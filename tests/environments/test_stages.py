@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from envs.install import uv_environment
 from pathgptomic.digest import import_closure
 from tests.unit.test_environments import deployed, read
 
@@ -46,8 +47,7 @@ def install(folder: Path, requirements: list[str]) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         run(uv, "venv", "-q", "--python", sys.executable, folder)
-    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
-    run(uv, "pip", "install", "-q", "--python", python, *requirements, UV_SYSTEM_CERTS="1", **links)
+    run(uv, "pip", "install", "-q", "--python", python, *requirements, **uv_environment())
     return python
 
 

@@ -8,8 +8,8 @@ import torch
 from pathgptomic.genomics.scgpt import ScGPT
 from pathgptomic.genomics.tokens import Sequence
 
-# Tokens in one batch: on a CPU few, since there padding costs more than small batches do (single cells of some 230
-# genes run a fifth faster than at 2400); on a GPU what keeps it busy (some 2 GB of activations).
+# Tokens in one batch: on a CPU few, since there padding costs more than small batches do (bench row scgpt_ragged_f32);
+# on a GPU what keeps it busy (some 2 GB of activations).
 BATCH_TOKENS = {"cpu": 900, "cuda": 153_600}
 
 
