@@ -23,9 +23,7 @@ STAGES = ["cohort", "singlecell", "genomics", "slides", "survival", "report"]
 # what runs tests, and what checks of the configuration need, which run beside Snakemake
 TOOLS = ("pytest==", "hypothesis==", "jsonschema==", "pyyaml==")
 # packages that some tests hold a stage's results against or read its files with; those tests need everything installed
-ORACLES = {"cellxgene_census", "cv2", "lifelines", "openslide", "sksurv", "statsmodels", "torchsurv"}
-# what draws slides for tests of other stages, and the package of the slides stage that it takes
-DRAW = {"pathgptomic.cohort.simulate.mirror": "openslide", "pathgptomic.slides.scene": "cv2"}
+ORACLES = {"cellxgene_census", "lifelines", "openslide", "sksurv", "statsmodels", "torchsurv"}
 WORKFLOW = '"snakemake"'  # in tests that start the workflow, and so need all that it needs
 MISSING = """
 import importlib.util, json, sys
@@ -67,8 +65,8 @@ def imports(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
             helper = ROOT / f"{module.replace('.', '/')}.py"
             if module.startswith("tests.") and helper.exists() and helper not in seen:
                 found |= imports(helper, seen | {path, helper})
-            elif module in DRAW:
-                found.add(DRAW[module])
+            elif module == "pathgptomic.cohort.simulate.mirror":
+                found.add("openslide")  # it draws slides, in the environment of that stage
             elif not module.startswith(("tests", "pathgptomic")):
                 found.add(module.partition(".")[0])
     return found
