@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -232,13 +232,23 @@ def _graph(plain: Normalised, probe: np.ndarray) -> Any:
         return openvino.convert_model(plain, example_input=torch.from_numpy(probe[:2]), input=[-1, *probe.shape[1:]])
 
 
-def _compiled(graph: Any, threads: int, precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+@cache
+def _core() -> Any:
+    """Return the one core of OpenVINO in this process.
+
+    Each core gives the thread a stack for its signals and, when it ends, restores the one it found: of two that do not
+    end in reverse order, the last to end restores one that is gone, and the next signal kills the process.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _compiled(graph: Any, threads: int, precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision != "auto":
         options["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
-    compiled = openvino.Core().compile_model(graph, "CPU", options)
+    compiled = _core().compile_model(graph, "CPU", options)
     used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
 
     def run(tiles: np.ndarray) -> np.ndarray:

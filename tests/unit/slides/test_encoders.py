@@ -1,5 +1,7 @@
 """Encoders: real weights of the default one, names and shapes of all, and what is said when weights do not fit."""
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +117,27 @@ def test_real_tissue_has_the_same_features_in_the_fast_form(shared, lite: Encode
         found, expected = fast.run(parts), lite.run(parts)
         cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
         assert cosine.min() >= 0.999
+
+
+ENCODERS_THEN_A_SIGNAL = """
+import os, signal
+from pathgptomic.slides.encode import make_encoder
+settings = dict(name="efficientnet-lite0", weights=None, tile=224, backend="openvino", precision="float32")
+first, second = make_encoder(**settings), make_encoder(**settings)
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_two_encoders_of_openvino_is_handled(root: Path):
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-c", ENCODERS_THEN_A_SIGNAL]
+    run = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(root / "scripts")}, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
 
 
 def test_the_first_precision_that_agrees_is_taken_and_one_that_was_asked_for_is_refused():
