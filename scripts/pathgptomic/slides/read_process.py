@@ -97,17 +97,18 @@ def read_slide(job: Mapping[str, Any], settings: TileSettings, threads: int, sen
         seen = survey(slide, settings, job["mpp"])
         grid = seen.grid
         sender.say("opened", **facts(slide, seen))
-        fates = {reason: [coords] for reason, coords in seen.left_out.items()}
+        # one array for all tiles: pieces kept from every batch would leave holes in memory that grow with the slide
+        fates = np.full(len(grid), "", object)
+        lost = 0
         for batch in stream(slide, grid, threads=threads):
             reasons = judge(batch.tiles, seen.glass, settings.quality)
-            coords = grid.coords[batch.index]
-            sender.tiles(batch.tiles[reasons == ""], coords[reasons == ""])
-            for reason in np.unique(reasons.astype(str)):
-                fates.setdefault(reason or "kept", []).append(coords[reasons == reason])
-            fates.setdefault("unreadable", []).append(grid.coords[batch.unreadable])
-            _check_readable(sum(map(len, fates["unreadable"])), len(grid), settings.maximum_unreadable)
+            sender.tiles(batch.tiles[reasons == ""], grid.coords[batch.index[reasons == ""]])
+            fates[batch.index] = np.where(reasons == "", "kept", reasons)
+            fates[batch.unreadable] = "unreadable"
+            lost += len(batch.unreadable)
+            _check_readable(lost, len(grid), settings.maximum_unreadable)
         sender.finish()
-    joined = {reason: np.concatenate(parts) for reason, parts in fates.items()}
+    joined = seen.left_out | {reason: grid.coords[fates == reason] for reason in set(fates)}
     folder, name = Path(job["folder"]), job["slide_id"]
     write_picture(
         folder / "overlays" / f"{name}.jpg", draw_overlay(seen.overview, seen.tissue, joined, grid.side_level0)
