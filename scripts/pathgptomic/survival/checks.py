@@ -83,15 +83,18 @@ def _cohort(name: str, model: Mapping, cohort: str, content: Mapping) -> Iterato
 
 def _cohort_rois(name: str, cohort: str, content: Mapping, keep_slides: bool) -> Iterator[str]:
     """Say why a cohort has no regions for an image network: neither pictures nor slides that can be read."""
-    tables = content["tables"].get("slides") or {}
     if content["slides"]["rois"]:
         return
-    if "slides" not in content["modalities"] or (content["source"] == "tables" and not tables.get("images")):
+    from_gdc, given = content["source"] == "gdc", content["tables"].get("slides")
+    if "slides" not in content["modalities"] or not (given["images"] if given else from_gdc):
+        slides = (
+            "leave `tables.slides` out, so that slides are fetched" if from_gdc else "slides in `tables.slides.images`"
+        )
         yield (
             f"cohort {cohort} has no regions of interest, which survival.models.{name} reads; name a folder of "
-            "pictures in the cohort's `slides.rois`, or of slides in `tables.slides.images`."
+            f"pictures in the cohort's `slides.rois`, or {slides}."
         )
-    elif content["source"] == "gdc" and not keep_slides:
+    elif from_gdc and not keep_slides:
         yield (
             f"slides.keep_slides is false, but survival.models.{name} draws its regions from the slides of cohort "
             f"{cohort}; set it to true."

@@ -104,11 +104,22 @@ def test_a_sound_configuration_passes(schema):
     config["slides"] = SLIDES
     pictures = {**COHORT, "slides": {"rois": "pictures"}}
     drawn = {**COHORT, "modalities": [*COHORT["modalities"], "slides"], "tables": {"slides": {"images": "svs"}}}
-    cohorts = {"here": pictures, "drawn": drawn, "gdc": {**drawn, "source": "gdc"}}
+    cohorts = {"here": pictures, "drawn": drawn, "gdc": {**drawn, "source": "gdc", "tables": {"slides": None}}}
     assert errors(config, cohorts) == []
     config["slides"] = {**SLIDES, "keep_slides": False}
     (sentence,) = errors(config, cohorts)
     assert sentence.startswith("slides.keep_slides is false, but survival.models.d draws its regions from the slides")
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"), [("tables", "slides in `tables.slides.images`"), ("gdc", "leave `tables.slides` out")]
+)
+def test_features_in_place_of_slides_give_no_regions(schema, source, fix):
+    config = {"survival": section(schema, {"a": ROIS}), "slides": SLIDES}
+    encoded = {"slides": {"features": "elsewhere", "images": None}}
+    cohort = {**COHORT, "source": source, "modalities": ["clinical", "slides"], "tables": encoded}
+    (sentence,) = [each for each in errors(config, {"here": cohort}) if "regions" in each]
+    assert fix in sentence
 
 
 def test_a_cohort_without_what_a_baseline_reads_is_named(schema):
