@@ -57,7 +57,7 @@ def create(file: Path, folder: Path) -> None:
         sys.exit(f"the stand-in for conda cannot give {packages}")
     uv = str(Path(sys.executable).with_name("uv"))
     pins = sorted(pip["pip"], key=lambda pin: not pin.startswith("torch=="))
-    subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, folder], check=True)
+    subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, folder], env=uv_environment(), check=True)
     install = [uv, "pip", "install", "-q", "--python", folder / "bin" / "python", *pins]
     subprocess.run(install, env=uv_environment(), check=True)
 
