@@ -88,7 +88,9 @@ def _cohort_rois(name: str, cohort: str, content: Mapping, keep_slides: bool) ->
     from_gdc, given = content["source"] == "gdc", content["tables"].get("slides")
     if "slides" not in content["modalities"] or not (given["images"] if given else from_gdc):
         slides = (
-            "leave `tables.slides` out, so that slides are fetched" if from_gdc else "slides in `tables.slides.images`"
+            "have slides in its `modalities` without `tables.slides`"
+            if from_gdc
+            else "of slides in `tables.slides.images`"
         )
         yield (
             f"cohort {cohort} has no regions of interest, which survival.models.{name} reads; name a folder of "

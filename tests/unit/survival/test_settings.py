@@ -112,7 +112,11 @@ def test_a_sound_configuration_passes(schema):
 
 
 @pytest.mark.parametrize(
-    ("source", "fix"), [("tables", "slides in `tables.slides.images`"), ("gdc", "leave `tables.slides` out")]
+    ("source", "fix"),
+    [
+        ("tables", "or of slides in `tables.slides.images`"),
+        ("gdc", "have slides in its `modalities` without `tables.slides`"),
+    ],
 )
 def test_features_in_place_of_slides_give_no_regions(schema, source, fix):
     config = {"survival": section(schema, {"a": ROIS}), "slides": SLIDES}
