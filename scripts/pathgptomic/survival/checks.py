@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pathgptomic.cohort.gdc.checks import encodes_slides
 from pathgptomic.survival.catalogue import BASELINES
 
 ADAPTER = "genomics:"
@@ -85,8 +86,8 @@ def _cohort_rois(name: str, cohort: str, content: Mapping, keep_slides: bool) ->
     """Say why a cohort has no regions for an image network: neither pictures nor slides that can be read."""
     if content["slides"]["rois"]:
         return
-    from_gdc, given = content["source"] == "gdc", content["tables"].get("slides")
-    if "slides" not in content["modalities"] or not (given["images"] if given else from_gdc):
+    from_gdc, given = content["source"] == "gdc", content["tables"]["slides"] or {}
+    if not (encodes_slides(content) if from_gdc else "slides" in content["modalities"] and given.get("images")):
         slides = (
             "have slides in its `modalities` without `tables.slides`"
             if from_gdc
