@@ -77,6 +77,21 @@ def test_every_slide_ends_in_a_verdict_and_good_ones_come_whole(
         assert (tmp_path / "tissue" / f"{name}.geojson").is_file()
 
 
+def test_every_tile_of_tissue_is_counted_under_its_fate(large, tmp_path: Path):
+    path, _ = large
+    messages = list(feed([job(path, tmp_path)], SETTINGS, batch=16, threads=1, patience_s=60))
+    assert messages[-1].event == "done"
+    settings = TileSettings(**SETTINGS)
+    with Slide(path) as slide:
+        seen = survey(slide, settings)
+        expected = {reason: len(coords) for reason, coords in seen.left_out.items()}
+        judged = np.concatenate([judge(each.tiles, seen.glass, settings.quality) for each in stream(slide, seen.grid)])
+    expected |= {reason: int((judged == reason).sum()) for reason in ("background", "blur")}
+    assert min(expected["pen"], expected["blur"]) > 0
+    assert messages[-1].content["left_out"] == expected | {"unreadable": 0}
+    assert sum(len(each.content["coords"]) for each in messages if each.event == "tiles") == (judged == "").sum()
+
+
 def test_label_and_macro_pictures_are_never_read(slides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # they may show a name: nothing asks for them, and no page of the file but its levels is decoded
     (tmp_path / "sitecustomize.py").write_text(
